@@ -1,0 +1,1 @@
+/// MIL data types.

@@ -1,0 +1,4 @@
+import CommandLineTool
+import XCTest
+
+final class CommandLineToolSmokeTests: XCTestCase {}

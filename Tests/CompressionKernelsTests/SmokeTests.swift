@@ -1,0 +1,4 @@
+import CompressionKernels
+import XCTest
+
+final class CompressionKernelsSmokeTests: XCTestCase {}

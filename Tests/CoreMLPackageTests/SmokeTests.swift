@@ -1,0 +1,4 @@
+import CoreMLPackage
+import XCTest
+
+final class CoreMLPackageSmokeTests: XCTestCase {}

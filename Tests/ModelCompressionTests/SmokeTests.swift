@@ -1,0 +1,4 @@
+import ModelCompression
+import XCTest
+
+final class ModelCompressionSmokeTests: XCTestCase {}

@@ -1,0 +1,4 @@
+import TensorCompression
+import XCTest
+
+final class TensorCompressionSmokeTests: XCTestCase {}
