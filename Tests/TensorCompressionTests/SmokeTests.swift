@@ -1,4 +1,0 @@
-import TensorCompression
-import XCTest
-
-final class TensorCompressionSmokeTests: XCTestCase {}

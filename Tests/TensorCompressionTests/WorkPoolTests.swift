@@ -1,0 +1,86 @@
+import Synchronization
+import XCTest
+
+@testable import TensorCompression
+
+final class WorkPoolTests: XCTestCase {
+    func testEveryIndexRunsOnce() {
+        for threads in [1, 2, 3, 8] {
+            let pool = WorkPool(threads: threads)
+            for count in [0, 1, 2, 7, 1000] {
+                let hits = UnsafeMutableBufferPointer<Int32>.allocate(capacity: count)
+                hits.initialize(repeating: 0)
+                defer { hits.deallocate() }
+                nonisolated(unsafe) let places = hits
+                pool.forEach(count) { places[$0] += 1 }
+                XCTAssertEqual(Array(hits), [Int32](repeating: 1, count: count), "\(threads) threads")
+            }
+        }
+    }
+
+    func testNestedLoops() {
+        for threads in [1, 2, 3, 8] {
+            let pool = WorkPool(threads: threads)
+            let sum = Atomic<Int>(0)
+            pool.forEach(9) { outer in
+                pool.forEach(11) { inner in
+                    pool.forEach(3) { sum.wrappingAdd(outer * 33 + inner * 3 + $0, ordering: .relaxed) }
+                }
+            }
+            XCTAssertEqual(sum.load(ordering: .relaxed), 297 * 296 / 2, "\(threads) threads")
+        }
+    }
+
+    func testManyShortPools() {
+        for round in 0..<200 {
+            let pool = WorkPool(threads: 4)
+            let sum = Atomic<Int>(0)
+            pool.forEach(5) { sum.wrappingAdd($0 + round, ordering: .relaxed) }
+            XCTAssertEqual(sum.load(ordering: .relaxed), 10 + 5 * round)
+        }
+    }
+
+    func testLoopsFromSeveralThreads() {
+        let pool = WorkPool(threads: 3)
+        let sum = Atomic<Int>(0)
+        WorkPool(threads: 3).forEach(6) { _ in
+            pool.forEach(50) { sum.wrappingAdd($0, ordering: .relaxed) }
+        }
+        XCTAssertEqual(sum.load(ordering: .relaxed), 6 * 1225)
+    }
+
+    func testTheLowestFailureWins() {
+        for threads in [1, 2, 8] {
+            let pool = WorkPool(threads: threads)
+            for _ in 0..<50 {
+                XCTAssertThrowsError(
+                    try pool.tryForEach(100, operation: "test") { index throws(CompressionError) in
+                        if index % 7 == 3 { throw .invalid("\(index)") }
+                    }
+                ) { XCTAssertEqual($0 as? CompressionError, .invalid("3"), "\(threads) threads") }
+            }
+        }
+    }
+
+    func testCancellation() {
+        for threads in [1, 2, 8] {
+            let pool = WorkPool(threads: threads)
+            let ran = Atomic<Int>(0)
+            XCTAssertThrowsError(
+                try pool.tryForEach(1000, operation: "test") { index throws(CompressionError) in
+                    ran.wrappingAdd(1, ordering: .relaxed)
+                    if index == 5 { pool.cancellation.cancel() }
+                }
+            ) { XCTAssertEqual(($0 as? CompressionError)?.kind, .cancelled) }
+            XCTAssertLessThan(ran.load(ordering: .relaxed), 1000)
+            XCTAssertNotEqual(pool.cancellation.flag.pointee, 0)
+        }
+    }
+
+    func testThreadCounts() {
+        XCTAssertGreaterThanOrEqual(WorkPool(threads: 0).threadCount, 1)
+        XCTAssertEqual(WorkPool(threads: -3).threadCount, WorkPool().threadCount)
+        XCTAssertEqual(WorkPool(threads: 5).threadCount, 5)
+        XCTAssertEqual(WorkPool(threads: .max).threadCount, 1024)
+    }
+}
