@@ -74,10 +74,11 @@ if !pythonInclude.isEmpty, let engineFolder {
     ]
     #if os(macOS)
     let (besideModule, aboveLauncher) = ("@loader_path", "@loader_path/..")
-    let undefined: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup"])]
+    let onlyC: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-undefined", "-Xlinker", "dynamic_lookup"])]
     #else
     let (besideModule, aboveLauncher) = ("$ORIGIN", "$ORIGIN/..")
-    let undefined: [LinkerSetting] = []
+    // No Swift start-up object, which would bring a second copy of the Swift runtime (6 MB) into each of the two.
+    let onlyC: [LinkerSetting] = [.unsafeFlags(["-nostartfiles"])]
     #endif
     products += [
         .library(name: "_core", type: .dynamic, targets: ["CPythonModule"]),
@@ -89,12 +90,13 @@ if !pythonInclude.isEmpty, let engineFolder {
         .target(
             name: "CPythonModule", dependencies: ["CPython"],
             cSettings: [
-                .headerSearchPath("../CSwiftCompress/include"), .unsafeFlags(pythonInclude.map { "-I\($0)" }),
+                .headerSearchPath("../CSwiftCompress/include"), .headerSearchPath("../CPython"),
+                .unsafeFlags(pythonInclude.map { "-I\($0)" }),
             ],
-            linkerSettings: engine + undefined + [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", besideModule])]),
+            linkerSettings: engine + onlyC + [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", besideModule])]),
         .executableTarget(
             name: "CLauncher", cSettings: [.headerSearchPath("../CSwiftCompress/include")],
-            linkerSettings: engine + [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", aboveLauncher])]),
+            linkerSettings: engine + onlyC + [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", aboveLauncher])]),
     ]
 }
 

@@ -8,6 +8,9 @@
 extern "C" {
 #endif
 
+/// The version of the product; pyproject.toml has the same, which setup.py checks.
+#define SWC_VERSION "0.1.0"
+
 /// Rises with every incompatible change of this header.
 #define SWC_ABI_VERSION 1
 
@@ -19,6 +22,9 @@ int32_t swc_cpu_level(void);
 
 /// The number of cores this process may run on, at least 1; `taskset` and container CPU sets count.
 int32_t swc_available_cores(void);
+
+/// Runs the `swiftcompress` command; ends the process with its exit status.
+int32_t swc_command_line(int32_t argument_count, const char *_Nonnull const *_Nonnull arguments);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,111 @@
+"""Builds the wheel's native parts with SwiftPM; everything else about the project is in pyproject.toml.
+
+Three files go into the package, all built from Package.swift:
+
+    libswiftcompress_engine.so   all Swift code with the Swift runtime in it; exports the C ABI (swc_*) and nothing else
+    _core.abi3.so                the extension module, C only
+    bin/swiftcompress            the native command, a few lines of C
+
+SWIFT names another `swift` than the one on PATH.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+MACOS = sys.platform == "darwin"
+LIBRARY_SUFFIX = ".dylib" if MACOS else ".so"
+ENGINE = f"libswiftcompress_engine{LIBRARY_SUFFIX}"
+
+
+class SwiftBuild(build_ext):
+    """Builds the engine first, then what links to it, and puts all three files into the package."""
+
+    def build_extension(self, ext: Extension) -> None:
+        self.check_version()
+        scratch = Path(self.build_temp).resolve() / "swiftpm"
+        scratch.mkdir(parents=True, exist_ok=True)
+        built = scratch / "release"
+        self.swift_build(scratch, "swiftcompress_engine", self.engine_flags(scratch))
+        # NumPy's own headers first: Debian keeps a link to an older NumPy's among Python's.
+        include = dict.fromkeys([numpy.get_include(), sysconfig.get_path("include"), sysconfig.get_path("platinclude")])
+        python = {
+            "SWIFTCOMPRESS_PYTHON_INCLUDE": os.pathsep.join(include),
+            "SWIFTCOMPRESS_ENGINE_FOLDER": str(built),
+        }
+        for product in ("_core", "swiftcompress-launcher"):
+            self.swift_build(scratch, product, self.link_flags(), python)
+        module = Path(self.get_ext_fullpath(ext.name))
+        self.install(built / f"lib_core{LIBRARY_SUFFIX}", module)
+        self.install(built / ENGINE, module.parent / ENGINE)
+        self.install(built / "swiftcompress-launcher", module.parent / "bin" / "swiftcompress")
+
+    def swift_build(self, scratch: Path, product: str, flags: list[str], variables: dict[str, str] | None = None) -> None:
+        swift = os.environ.get("SWIFT") or shutil.which("swift")
+        if swift is None:
+            raise SystemExit("swiftcompress is built with Swift 6.3 or later: no `swift` on PATH (or in $SWIFT)")
+        command = [swift, "build", "--package-path", str(ROOT), "--scratch-path", str(scratch)]
+        command += ["--configuration", "release", "--product", product, *flags]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SWIFTCOMPRESS_")}
+        subprocess.run(command, env=environment | (variables or {}), check=True)
+
+    def link_flags(self) -> list[str]:
+        """For every product: no symbol table, and no Swift library to look for at run time."""
+        return [] if MACOS else ["-Xswiftc", "-static-stdlib", "-Xlinker", "-s"]
+
+    def engine_flags(self, scratch: Path) -> list[str]:
+        """The engine exports the C ABI alone, so that no Swift symbol meets another library's in one process."""
+        exports = scratch / "exports"
+        if MACOS:
+            exports.write_text("_swc_*\n")
+            return ["-Xlinker", "-exported_symbols_list", "-Xlinker", str(exports)]
+        exports.write_text("{ global: swc_*; local: *; };\n")
+        return [*self.link_flags(), "-Xlinker", f"--version-script={exports}"]
+
+    @staticmethod
+    def install(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # never write into a file that a running process has mapped
+        shutil.copy2(source, target)
+
+    def check_version(self) -> None:
+        header = (ROOT / "Sources/CSwiftCompress/include/swiftcompress.h").read_text()
+        found = re.search(r'#define SWC_VERSION "(.*)"', header)
+        if found is None or found[1] != self.distribution.get_version():
+            raise SystemExit(f"SWC_VERSION in swiftcompress.h is not pyproject's {self.distribution.get_version()}")
+
+    def native_files(self, ext: Extension) -> list[Path]:
+        """Where the files of `ext` lie, relative to the folder that holds the package."""
+        package = Path(*ext.name.split(".")[:-1])
+        return [Path(self.get_ext_filename(ext.name)), package / ENGINE, package / "bin" / "swiftcompress"]
+
+    def get_outputs(self) -> list[str]:
+        return [str(Path(self.build_lib) / file) for ext in self.extensions for file in self.native_files(ext)]
+
+    def copy_extensions_to_source(self) -> None:
+        """For `pip install -e .` and `build_ext --inplace`."""
+        for ext in self.extensions:
+            for file in self.native_files(ext):
+                self.install(Path(self.build_lib) / file, ROOT / "python" / file)
+
+    def get_output_mapping(self) -> dict[str, str]:
+        if not self.inplace:
+            return {}
+        files = [file for ext in self.extensions for file in self.native_files(ext)]
+        return {str(Path(self.build_lib) / file): str(ROOT / "python" / file) for file in files}
+
+
+setup(
+    ext_modules=[Extension("swiftcompress._core", sources=[], py_limited_api=True)],
+    cmdclass={"build_ext": SwiftBuild},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
