@@ -32,7 +32,7 @@ class SwiftBuild(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         self.check_version()
-        scratch = Path(self.build_temp).resolve() / "swiftpm"
+        scratch = ROOT / "build" / "swiftpm"  # one for every Python: only the C module differs between them
         scratch.mkdir(parents=True, exist_ok=True)
         built = scratch / "release"
         self.swift_build(scratch, "swiftcompress_engine", self.engine_flags(scratch))
