@@ -1,1 +1,0 @@
-/// MIL data types.

@@ -1,0 +1,63 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// Writes a weight file front to back; the header's count is filled in by `finish()`. For the same blobs in the same
+/// order the bytes are those of coremltools' own writer.
+final class BlobFileWriter {
+    let path: String
+    private let file: FileDescriptor
+    private var position = 0
+    private var count: UInt32 = 0
+    private var isOpen = true
+
+    /// Creates the file; it must not exist.
+    init(path: String) throws(PackageError) {
+        self.path = path
+        file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
+        try write(BlobFormat.header(count: 0))
+    }
+
+    deinit { if isOpen { file.close() } }
+
+    /// Appends a record and its data.
+    /// - Returns: offset of the metadata record.
+    func append(code: UInt32, bytes: UnsafeRawBufferPointer, paddingBits: Int) throws(PackageError) -> UInt64 {
+        guard count < UInt32.max else {
+            throw PackageError(.unsupported, file: path, "found more than \(UInt32.max) blobs")
+        }
+        let offset = BlobFormat.aligned(position)
+        let gap = [UInt8](repeating: 0, count: offset - position)
+        let record = BlobFormat.record(
+            code: code, size: bytes.count, dataOffset: offset + BlobFormat.recordSize, paddingBits: paddingBits)
+        try write(gap + record)
+        try file.writeFully(bytes)
+        position += bytes.count
+        count += 1
+        return UInt64(offset)
+    }
+
+    /// Writes the count, waits for the disk and closes the file.
+    func finish() throws(PackageError) {
+        let header = BlobFormat.header(count: count)
+        let result: Result<Void, PackageError> = header.withUnsafeBytes { bytes in
+            Result { () throws(PackageError) in try file.writeFully(bytes, at: 0) }
+        }
+        try result.get()
+        try file.synchronize()
+        isOpen = false
+        file.close()
+    }
+
+    private func write(_ bytes: [UInt8]) throws(PackageError) {
+        let result: Result<Void, PackageError> = bytes.withUnsafeBytes { bytes in
+            Result { () throws(PackageError) in try file.writeFully(bytes) }
+        }
+        try result.get()
+        position += bytes.count
+    }
+}
