@@ -38,7 +38,9 @@ struct FileDescriptor {
             let number = Darwin.open(path, flags, mode)
             #endif
             if number >= 0 { return FileDescriptor(number: number, path: path) }
-            if errno != EINTR { throw .system(errno, path, writing ? "cannot create" : "cannot open", writing: writing) }
+            guard errno == EINTR else {
+                throw .system(errno, path, writing ? "cannot create" : "cannot open", writing: writing)
+            }
         }
     }
 
@@ -100,11 +102,20 @@ struct FileDescriptor {
         }
     }
 
+    func writeFully(_ bytes: [UInt8]) throws(PackageError) {
+        let result: Result<Void, PackageError> = bytes.withUnsafeBytes { buffer in
+            Result { () throws(PackageError) in try writeFully(buffer) }
+        }
+        try result.get()
+    }
+
     /// Overwrites bytes inside the file without moving its position.
-    func writeFully(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(PackageError) {
+    func overwrite(_ bytes: [UInt8], at offset: Int) throws(PackageError) {
         var done = 0
         while done < bytes.count {
-            let wrote = pwrite(number, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            let wrote = bytes.withUnsafeBytes {
+                pwrite(number, $0.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            }
             if wrote < 0 {
                 if errno == EINTR { continue }
                 throw .system(errno, path, "cannot write", writing: true)

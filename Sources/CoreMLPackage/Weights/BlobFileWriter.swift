@@ -43,21 +43,14 @@ final class BlobFileWriter {
 
     /// Writes the count, waits for the disk and closes the file.
     func finish() throws(PackageError) {
-        let header = BlobFormat.header(count: count)
-        let result: Result<Void, PackageError> = header.withUnsafeBytes { bytes in
-            Result { () throws(PackageError) in try file.writeFully(bytes, at: 0) }
-        }
-        try result.get()
+        try file.overwrite(BlobFormat.header(count: count), at: 0)
         try file.synchronize()
         isOpen = false
         file.close()
     }
 
     private func write(_ bytes: [UInt8]) throws(PackageError) {
-        let result: Result<Void, PackageError> = bytes.withUnsafeBytes { bytes in
-            Result { () throws(PackageError) in try file.writeFully(bytes) }
-        }
-        try result.get()
+        try file.writeFully(bytes)
         position += bytes.count
     }
 }
