@@ -1,0 +1,37 @@
+"""The packages that are measured: a published one, and a made one of 25 million weights."""
+
+from pathlib import Path
+
+import numpy as np
+from contenders import import_coremltools
+
+SIDE = 2048
+LAYERS = 6  # 6 * 2048 * 2048 = 25,165,824 weights
+
+
+def make_gaussian(path: Path, layers: int = LAYERS) -> None:
+    """An iOS18 package of linear layers with float16 Gaussian weights (sigma 0.02, fixed seed)."""
+    ct = import_coremltools()
+    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil.mil import types
+
+    random = np.random.default_rng(20240607)
+
+    # Weights are drawn in float16; halves keep the whole program in one type.
+    @mb.program(  # type: ignore[untyped-decorator]
+        input_specs=[mb.TensorSpec(shape=(1, SIDE), dtype=types.fp16)], opset_version=ct.target.iOS18
+    )
+    def program(x):  # type: ignore[no-untyped-def]
+        for layer in range(layers):
+            weight = (random.standard_normal((SIDE, SIDE)) * 0.02).astype(np.float16)
+            x = mb.linear(x=x, weight=weight, name=f"linear_{layer}")
+        return x
+
+    model = ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS18,
+        compute_precision=ct.precision.FLOAT16,
+        skip_model_load=True,
+    )
+    model.save(str(path))
