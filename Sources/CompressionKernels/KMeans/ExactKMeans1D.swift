@@ -1,0 +1,118 @@
+// Weighted one-dimensional k-means, exact: the k clusters of least sum of squared errors.
+//
+// Formula   D[l][i] = min over j of D[l-1][j-1] + cost(j, i), where D[l][i] is the least cost of values 0...i in l + 1
+//           clusters and cost(j, i) that of values j...i as one cluster, from prefix sums of w, w x and w x x.
+//           Each row of argmins is found by SMAWK: row minima of a totally monotone matrix (SmawkRows.swift).
+// Paper     Gronlund, Larsen, Mathiasen, Nielsen, Schneider, Song: Fast Exact k-Means, k-Medians and Bregman
+//           Divergence Clustering in 1D (2017). Aggarwal, Klawe, Moran, Shor, Wilber: Geometric Applications of a
+//           Matrix-Searching Algorithm (1987).
+// Goals     1. Centroids and clusters bit-equal with coremltools 9.0's solver (`coremltools._deps._kmeans1d`: its
+//           `cluster_with_weights`, and `cluster` when every weight is 1). 2. Memory linear in count, whatever k is.
+//           3. Time.
+// Rounding  Binary64, every operation in the reference's order, none contracted. Rounding errors decide near-ties, so
+//           every comparison that can matter is made between the same numbers in the same order; an equal cost, and a
+//           NaN, is treated as the reference's `>=` (reduce) and `<` (interpolate) treat it.
+// Cost      O(k count) time. Memory: about 60 bytes a value for the sums, the stack and the columns, and 1/4 byte a
+//           value for each level of argmins, of which 256 are kept at most. For more clusters the levels below the kept
+//           ones are computed again when they are needed, over the full width, so that they are the same numbers.
+// Differs   The reference keeps D and T in full: 16 k bytes a value. It sorts its input with an unstable sort, whose
+//           order of equal values shows in the last bit; this takes distinct ascending values, as `numpy.unique` gives.
+
+/// The levels of argmins kept at once.
+private let keptLevelLimit = 256
+
+/// Bytes of scratch for `exactKMeans1D`: below 125 `count` + 3200, whatever `k` is.
+public func exactKMeans1DScratchBytes(_ count: Int, _ k: Int) -> Int {
+    SmawkRows.byteCount(count) &+ ArgminRows.byteCount(count, keptLevels(k))
+}
+
+/// Clusters `count` distinct values into `k` intervals of least weighted sum of squared errors.
+///
+/// Rounding can hide the cost of a value, where the squares of neighbours differ by less than the last bit of their sum.
+/// A cluster can then come out empty: it has `firstIndex[c] == firstIndex[c + 1]` (`count` for the last) and the
+/// centroid 0, as the reference leaves it.
+/// A weight of zero makes 0 / 0 costs in the reference: NaN, which no comparison prefers. The result is
+/// the same here, and is of no use: leave such values out before the call.
+///
+/// - Parameters:
+///   - values: `count` finite values, strictly ascending.
+///   - weights: `count` finite weights, positive.
+///   - count: 1 to 2^30.
+///   - k: 1 to `count`.
+///   - scratch: `exactKMeans1DScratchBytes(count, k)` bytes, aligned to 32.
+///   - centroids: receives `k` weighted means, ascending but for empty clusters.
+///   - firstIndex: receives the index of the first value of each of the `k` clusters; cluster c ends where c + 1 begins.
+///   - cancelled: read several times a level.
+/// - Returns: false only when `cancelled` was seen non-zero; the outputs are then undefined.
+public func exactKMeans1D(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
+    _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
+) -> Bool {
+    var rows = SmawkRows(count, scratch, cancelled)
+    let kept = ArgminRows(count, keptLevels(k), scratch + SmawkRows.byteCount(count))
+    rows.setPrefixSums(values, weights)
+    for c in 0..<k {
+        centroids[c] = 0
+        firstIndex[c] = 0
+    }
+    // From the last cluster to the first; `end` is one past the values of this one.
+    var end = count
+    var level = k &- 1
+    var lowestKept = k
+    while true {
+        if level > 0 && level < lowestKept {
+            guard computeLevels(&rows, through: level, level == k &- 1, kept) else { return false }
+            lowestKept = max(1, level &- keptLevelLimit &+ 1)
+        }
+        let start = level == 0 ? 0 : kept.column(level, end &- 1)
+        centroids[level] = mean(values, rows.prefix, start, end)
+        firstIndex[level] = Int32(truncatingIfNeeded: start)
+        if start > end {
+            // An empty cluster that begins after its end: lower clusters take values back from the higher ones.
+            for c in level &+ 1..<k where Int(firstIndex[c]) < start {
+                firstIndex[c] = Int32(truncatingIfNeeded: start)
+            }
+        }
+        if start == 0 { return true }
+        end = start
+        level &-= 1
+    }
+}
+
+@inline(__always)
+private func keptLevels(_ k: Int) -> Int { min(max(k &- 1, 1), keptLevelLimit) }
+
+/// Runs the levels 1 to `last` and keeps the argmins of the last `keptLevelLimit` of them. Of the topmost level of all
+/// only the last row is asked for, so that only its argmin is found.
+private func computeLevels(
+    _ rows: inout SmawkRows, through last: Int, _ isTopmost: Bool, _ kept: ArgminRows
+) -> Bool {
+    rows.setFirstLevel()
+    var level = 1
+    while level <= last {
+        guard rows.reduceAll() else { return false }
+        if isTopmost && level == last {
+            kept.setLast(level, rows.argminOfLastRow())
+            return true
+        }
+        guard rows.interpolateAll() else { return false }
+        if level > last &- keptLevelLimit { kept.set(level, rows.argmins) }
+        if level < last { rows.takeMinima() }
+        level &+= 1
+    }
+    return true
+}
+
+/// The weighted mean of values start..<end, by the reference's running update.
+private func mean(
+    _ values: UnsafePointer<Double>, _ prefix: UnsafeMutablePointer<SIMD4<Double>>, _ start: Int, _ end: Int
+) -> Double {
+    var mean = 0.0
+    var i = start
+    while i < end {
+        mean += (values[i] - mean) * (prefix[i &+ 1].x - prefix[i].x) / (prefix[i &+ 1].x - prefix[start].x)
+        i &+= 1
+    }
+    return mean
+}

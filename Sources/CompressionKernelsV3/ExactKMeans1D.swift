@@ -1,0 +1,1 @@
+../CompressionKernels/KMeans/ExactKMeans1D.swift
