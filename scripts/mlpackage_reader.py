@@ -40,6 +40,7 @@ DTYPES: dict[int, tuple[int, str]] = {
 # The types of a weight.bin record have numbers of their own: file number -> MIL number.
 BLOB_DTYPES = {1: 10, 2: 11, 3: 31, 4: 21, 6: 22, 7: 32, 8: 25, 9: 37, 10: 36, 11: 35, 12: 39, 13: 38, 14: 23, 15: 33}
 SENTINEL = 0xDEADBEEF
+CONSTEXPRS = ("constexpr_lut_to_dense", "constexpr_blockwise_shift_scale")
 
 
 # --- The protobuf wire format ----------------------------------------------------------------------------------------
@@ -160,6 +161,7 @@ class Package:
                 block = one(message(specialization), 2)
                 self.operations += operations_of_block(block, one(named, 1).decode())
         self.files: dict[str, bytes] = {}
+        self.producers = {(op.function, name): op for op in self.operations for name in op.outputs}
 
     def blob(self, name: str, offset: int) -> tuple[int, bytes]:
         """The data type (as MIL numbers it) and the bytes of the record at an offset."""
@@ -187,7 +189,7 @@ class Package:
         return np.frombuffer(raw, name, count).reshape(value.shape)
 
     def input_array(self, operation: Operation, name: str) -> Array | None:
-        """An operation's array argument: an attribute, a value in place, or the output of a `const` operation."""
+        """An operation's array argument: an attribute, a value in place, or another constant operation's output."""
         if name in operation.attributes:
             return self.array(operation.attributes[name])
         if name not in operation.inputs:
@@ -195,25 +197,31 @@ class Package:
         binding = operation.inputs[name][0]
         if isinstance(binding, Value):
             return self.array(binding)
-        for other in self.operations:
-            if other.type == "const" and other.function == operation.function and binding in other.outputs:
-                return self.array(other.attributes["val"])
-        raise ValueError(f"{operation.outputs[0]}: no constant {binding}")
+        return self.constant(self.producers[(operation.function, binding)])
+
+    def constant(self, operation: Operation) -> Array:
+        """The array that a constant operation stands for, decoded."""
+        if operation.type == "const":
+            return self.array(operation.attributes["val"])
+        if operation.type == "constexpr_lut_to_dense":
+            return self.decode_lut(operation)[0]
+        if operation.type == "constexpr_blockwise_shift_scale":
+            return self.decode_scale(operation)
+        raise ValueError(f"{operation.outputs[0]}: {operation.type} is not a constant operation that is read here")
 
     def float_constants(self) -> dict[tuple[str, str], tuple[str, Array]]:
-        """(function, name) -> (operation type, array) of every floating-point tensor the program carries,
-        palettized ones decoded."""
+        """(function, name) -> (operation type, array) of every floating-point tensor that the program's other
+        operations use; of a chain of constant operations the last one alone."""
         found: dict[tuple[str, str], tuple[str, Array]] = {}
-        scaled: dict[tuple[str, str], Array] = {}
+        inner = set()
         for operation in self.operations:
-            key = (operation.function, operation.outputs[0]) if operation.outputs else ("", "")
-            if operation.type == "const" and operation.attributes["val"].dtype in (10, 11, 12):
-                found[key] = ("const", self.array(operation.attributes["val"]))
-            elif operation.type == "constexpr_lut_to_dense":
-                found[key] = (operation.type, self.decode_lut(operation)[0])
-            elif operation.type == "constexpr_blockwise_shift_scale":
-                scaled[key] = self.decode_scale(operation, found)
-        return found | {key: ("constexpr_blockwise_shift_scale", array) for key, array in scaled.items()}
+            if operation.type in CONSTEXPRS:
+                bindings = [binding for argument in operation.inputs.values() for binding in argument]
+                inner |= {(operation.function, binding) for binding in bindings if isinstance(binding, str)}
+            elif operation.type != "const" or operation.attributes["val"].dtype not in (10, 11, 12):
+                continue
+            found[(operation.function, operation.outputs[0])] = (operation.type, self.constant(operation))
+        return {key: value for key, value in found.items() if key not in inner}
 
     def decode_lut(self, operation: Operation) -> tuple[Array, Array, Array]:
         """(decoded weight, lut in its iOS18 shape, indices) of a `constexpr_lut_to_dense`."""
@@ -228,13 +236,11 @@ class Package:
         axis = self.input_array(operation, "vector_axis")
         return lut_to_dense(lut, indices, 0 if axis is None else int(axis)), lut, indices
 
-    def decode_scale(self, operation: Operation, found: dict[tuple[str, str], tuple[str, Array]]) -> Array:
-        """A `constexpr_blockwise_shift_scale` without offset over another tensor: data * scale, block by block."""
-        binding = operation.inputs["data"][0]
-        scale = self.input_array(operation, "scale")
-        if not isinstance(binding, str) or scale is None or "offset" in operation.inputs:
-            raise ValueError(f"{operation.outputs[0]}: only scales over a palettized weight are read here")
-        data = found[(operation.function, binding)][1]
+    def decode_scale(self, operation: Operation) -> Array:
+        """A `constexpr_blockwise_shift_scale` without offset: data * scale, block by block."""
+        data, scale = self.input_array(operation, "data"), self.input_array(operation, "scale")
+        if data is None or scale is None or "offset" in operation.inputs:
+            raise ValueError(f"{operation.outputs[0]}: only scales without an offset are read here")
         for axis, (whole, blocks) in enumerate(zip(data.shape, scale.shape, strict=True)):
             scale = np.repeat(scale, whole // blocks, axis)
         product: Array = data * scale
