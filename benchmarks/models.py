@@ -1,6 +1,7 @@
 """The packages that are measured: a published one, and a made one of 25 million weights."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from contenders import import_coremltools
@@ -17,11 +18,10 @@ def make_gaussian(path: Path, layers: int = LAYERS) -> None:
 
     random = np.random.default_rng(20240607)
 
-    # Weights are drawn in float16; halves keep the whole program in one type.
-    @mb.program(  # type: ignore[untyped-decorator]
+    @mb.program(
         input_specs=[mb.TensorSpec(shape=(1, SIDE), dtype=types.fp16)], opset_version=ct.target.iOS18
     )
-    def program(x):  # type: ignore[no-untyped-def]
+    def program(x: Any) -> Any:
         for layer in range(layers):
             weight = (random.standard_normal((SIDE, SIDE)) * 0.02).astype(np.float16)
             x = mb.linear(x=x, weight=weight, name=f"linear_{layer}")

@@ -125,7 +125,8 @@ def measure_kernels(rounds: int, quick: bool) -> list[dict[str, Any]]:
     rows = []
     for kernel in all_kernels(quick):
         good = bool(kernel.same(kernel.ours(), kernel.theirs()))
-        ours, theirs = [], []
+        ours: list[float] = []
+        theirs: list[float] = []
         for turn in range(rounds):
             for mine in (True, False) if turn % 2 == 0 else (False, True):
                 (ours if mine else theirs).append(repeated(kernel.ours if mine else kernel.theirs))
@@ -239,8 +240,8 @@ def run(quick: bool, rounds: int, peaks: bool, models: Path) -> int:
         for row in results["kernels"]:
             print(kernel_row(row), flush=True)
         if peaks:
-            header = ("own process", "contender", "workers", "call", "before", "peak")
-            print("\n{:<36} {:<14} {:>7} {:>10} {:>11} {:>11}".format(*header), flush=True)
+            columns = ("own process", "contender", "workers", "call", "before", "peak")
+            print("\n{:<36} {:<14} {:>7} {:>10} {:>11} {:>11}".format(*columns), flush=True)
             results["own_process"] = measure_peaks([case for case in cases if case.goal], shop)
             for row in results["own_process"]:
                 print(peak_row(row), flush=True)
