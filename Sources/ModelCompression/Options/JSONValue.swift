@@ -1,0 +1,124 @@
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// Any JSON value. Options are read through it, so that an error can say what was found.
+enum JSONValue: Codable, Sendable, Equatable {
+    case null
+    case bool(Bool)
+    case int(Int)
+    case double(Double)
+    case string(String)
+    case array([JSONValue])
+    case object([String: JSONValue])
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? container.decode(Int.self) {
+            self = .int(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .double(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .array(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .bool(let value): try container.encode(value)
+        case .int(let value): try container.encode(value)
+        case .double(let value): try container.encode(value)
+        case .string(let value): try container.encode(value)
+        case .array(let value): try container.encode(value)
+        case .object(let value): try container.encode(value)
+        }
+    }
+
+    /// As an error message shows it.
+    var text: String {
+        switch self {
+        case .null: "null"
+        case .bool(let value): value ? "true" : "false"
+        case .int(let value): String(value)
+        case .double(let value): String(value)
+        case .string(let value): "\"\(value)\""
+        case .array: "a list"
+        case .object: "an object"
+        }
+    }
+}
+
+/// The fields of one JSON object, read with errors that name the argument, what was found and what is allowed.
+struct OptionFields {
+    private let fields: [String: JSONValue]
+    private let prefix: String
+
+    /// - Parameter path: where the object stands in the options, for messages; empty at the top.
+    init(_ value: JSONValue, path: String, allowed: [String]) throws {
+        guard case .object(let fields) = value else {
+            throw OptionError.make(path.isEmpty ? "options" : path, found: value.text, allowed: "an object")
+        }
+        self.fields = fields
+        prefix = path.isEmpty ? "" : path + "."
+        for key in fields.keys.sorted() where !allowed.contains(key) {
+            throw OptionError.make(
+                prefix + key, found: "an unknown option", allowed: allowed.joined(separator: ", "))
+        }
+    }
+
+    func name(_ key: String) -> String { prefix + key }
+
+    func has(_ key: String) -> Bool { fields[key] != nil }
+
+    subscript(key: String) -> JSONValue? { fields[key] }
+
+    /// The integer at `key`; nil when the key is absent, or null where null is allowed.
+    func int(_ key: String, allowed: String, nullable: Bool = false) throws -> Int? {
+        switch fields[key] {
+        case nil: return nil
+        case .null where nullable: return nil
+        case .int(let value): return value
+        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: allowed)
+        }
+    }
+
+    func bool(_ key: String) throws -> Bool? {
+        switch fields[key] {
+        case nil: return nil
+        case .bool(let value): return value
+        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: "true, false")
+        }
+    }
+
+    func string(_ key: String, allowed: String, nullable: Bool = false) throws -> String? {
+        switch fields[key] {
+        case nil: return nil
+        case .null where nullable: return nil
+        case .string(let value): return value
+        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: allowed)
+        }
+    }
+}
+
+extension JSONValue {
+    /// Parses JSON text; an error says where it is wrong.
+    static func parse(_ bytes: [UInt8]) throws -> JSONValue {
+        do {
+            return try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+        } catch {
+            throw OptionError.make("options", found: "text that is not JSON", allowed: "a JSON object")
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import TensorCompression
+
+/// How one weight is palettized: its configuration with the axis decided. Equal schemes on equal data give equal bytes.
+struct PalettizationScheme: Sendable, Hashable {
+    var mode: PalettizationMode
+    var nbits: Int?
+    /// Channels per lookup table; nil: one table for the whole weight.
+    var groupSize: Int?
+    /// Axis of the groups, the vectors and the scale; 0 or more.
+    var channelAxis: Int
+    var clusterDim: Int
+    var perChannelScale: ScaleAxis?
+    var lutFunction: Int?
+    /// Which of the two forms of `constexpr_lut_to_dense` the opset has.
+    var form: ConstexprForm
+
+    enum ScaleAxis: Sendable, Hashable {
+        /// One scale per output channel.
+        case outputChannel
+        /// coremltools 9.0: reduced over the output channels.
+        case reference
+    }
+}
+
+/// The two generations of `constexpr_*` operations.
+enum ConstexprForm: Sendable, Hashable {
+    /// Packed byte arrays in attributes; opsets CoreML5 (raised to CoreML6), CoreML6 and CoreML7.
+    case iOS16
+    /// Sub-byte types in inputs, groups and vectors; opset CoreML8 and later.
+    case iOS18
+
+    /// `CoreML5` is iOS15, specification version 6; each later one adds one to both.
+    init(opset: String) {
+        let number = opset.hasPrefix("CoreML") ? Int(opset.dropFirst("CoreML".count)) : nil
+        self = (number ?? 0) >= 8 ? .iOS18 : .iOS16
+    }
+}
+
+extension Selector {
+    /// The scheme for a weight that `config(for:)` chose; a failure is why the weight is declined.
+    /// - Throws: what the reference raises: an axis out of range, or a configuration that needs iOS18.
+    func scheme(
+        for site: WeightSite, config: PalettizerConfig
+    ) throws(CompressionError) -> Result<PalettizationScheme, Decline> {
+        let form = ConstexprForm(opset: site.opset)
+        if form == .iOS16 {
+            if config.granularity == .perGroupedChannel { throw needsIOS18(site, "granularity per_grouped_channel") }
+            if config.clusterDim > 1 { throw needsIOS18(site, "cluster_dim \(config.clusterDim)") }
+        }
+        let axes: ChannelAxes
+        switch channelAxes(of: site) {
+        case .failure(let decline): return .failure(decline)
+        case .success(let found): axes = found
+        }
+        var axis = axes.output
+        var groupSize: Int?
+        if config.granularity == .perGroupedChannel {
+            axis = try channelAxis(config.channelAxis ?? axis, of: site)
+            if config.groupSize != site.shape[axis] { groupSize = config.groupSize }
+        }
+        if let decline = divisibility(site, axis: axis, groupSize: groupSize, clusterDim: config.clusterDim) {
+            return .failure(decline)
+        }
+        if form == .iOS16 {
+            if config.enablePerChannelScale { throw needsIOS18(site, "enable_per_channel_scale") }
+            if config.nbits == 3 { throw needsIOS18(site, "nbits 3") }
+        }
+        return .success(
+            PalettizationScheme(
+                mode: config.mode, nbits: config.nbits, groupSize: groupSize, channelAxis: axis,
+                clusterDim: config.clusterDim,
+                perChannelScale: config.enablePerChannelScale
+                    ? (options.compat == .coremltools ? .reference : .outputChannel) : nil,
+                lutFunction: config.lutFunction, form: form))
+    }
+
+    private func channelAxis(_ axis: Int, of site: WeightSite) throws(CompressionError) -> Int {
+        let rank = site.shape.count
+        guard axis >= -rank, axis < rank else {
+            throw OptionError.make(
+                "channel_axis", found: String(axis),
+                allowed: "\(-rank) to \(rank - 1) for weight '\(site.name)' of shape \(site.shape)")
+        }
+        return axis < 0 ? axis + rank : axis
+    }
+
+    /// coremltools' `grouped_channelwise_compress` and `is_cluster_dim_valid`.
+    private func divisibility(_ site: WeightSite, axis: Int, groupSize: Int?, clusterDim: Int) -> Decline? {
+        let channels = site.shape[axis]
+        if clusterDim > 1 {
+            for consumer in site.consumers where consumer.type == "conv" || consumer.type == "conv_transpose" {
+                let effective = axis == 0 ? channels / max(consumer.groups, 1) : channels
+                if effective % clusterDim != 0 {
+                    return .unplanned(
+                        "cluster_dim \(clusterDim) does not divide the \(effective) channels on axis \(axis) in each "
+                            + "group of \(consumer.text)")
+                }
+            }
+        }
+        if let groupSize, channels % groupSize != 0 {
+            return .unplanned("group_size \(groupSize) does not divide the \(channels) channels on axis \(axis)")
+        }
+        let group = groupSize ?? channels
+        if group % clusterDim != 0 {
+            return .unplanned("cluster_dim \(clusterDim) does not divide the \(group) channels of a group on axis \(axis)")
+        }
+        return nil
+    }
+
+    private func needsIOS18(_ site: WeightSite, _ what: String) -> CompressionError {
+        CompressionError(
+            kind: .invalidArgument,
+            message: "[palettize] \(what) needs deployment target iOS18 (specification version 9), this model has "
+                + "\(DeploymentTarget.text(opset: site.opset)); first weight concerned: '\(site.name)'. Either convert "
+                + "the model again with minimum_deployment_target=ct.target.iOS18 or later, or choose what its target "
+                + "has (granularity per_tensor, nbits 1, 2, 4, 6 or 8, cluster_dim 1, no per-channel scale), or leave "
+                + "such weights out with op_names or op_types")
+    }
+}
+
+/// Names of deployment targets.
+public enum DeploymentTarget {
+    /// The earliest system that loads a model of this specification version, e.g. 9: iOS18.
+    public static func name(specificationVersion: Int) -> String {
+        switch specificationVersion {
+        case ...1: "iOS11"
+        case 2: "iOS11.2"
+        case 3: "iOS12"
+        case 4: "iOS13"
+        case 5: "iOS14"
+        case 6: "iOS15"
+        case 7: "iOS16"
+        case 8: "iOS17"
+        case 9: "iOS18"
+        case 10: "iOS26"
+        default: "later than iOS26"
+        }
+    }
+
+    /// An opset as messages name it, e.g. `CoreML7`: "iOS17 (specification version 8)".
+    static func text(opset: String) -> String {
+        guard opset.hasPrefix("CoreML"), let number = Int(opset.dropFirst("CoreML".count)) else {
+            return "opset \(opset)"
+        }
+        return "\(name(specificationVersion: number + 1)) (specification version \(number + 1))"
+    }
+}

@@ -1,0 +1,208 @@
+import CoreMLPackage
+
+/// Every constant and operation of a package's ML Programs: what selection, rewriting and inspection need, without
+/// touching weight data.
+///
+/// All programs of a pipeline, all functions, all block specializations and all nested blocks are walked. Names are
+/// resolved lexically: an operation in a nested block sees the outputs before it and those of the blocks around it.
+struct ProgramIndex {
+    /// A constant of `Selector.smallestCount` elements or more that could be a weight: floating point, int8 or uint8.
+    struct Weight {
+        var site: WeightSite
+        /// The name that its consumers use.
+        var outputName: String
+        var value: MILValue
+        /// The whole operation in `model.mlmodel`.
+        var range: Range<Int>
+        /// The constant is written in place inside its consumer; there is no operation to replace.
+        var isInline = false
+    }
+
+    /// A weight that is compressed already: the last operation of a chain of `constexpr_*` operations.
+    struct Compressed {
+        var function: String
+        var operation: MILOperation
+        var outputName: String
+        var type: MILTensorType?
+        var consumers: [Consumer]
+    }
+
+    private(set) var weights: [Weight] = []
+    private(set) var compressed: [Compressed] = []
+    /// Every operation that is not a constant.
+    private(set) var operations: [(name: String, type: String)] = []
+    private(set) var constantNames: Set<String> = []
+    /// Where each name is defined, for looking up the inputs of compressed weights: function, then name.
+    private(set) var definitions: [String: [String: MILOperation]] = [:]
+
+    init(_ document: MLModelDocument) {
+        for (number, program) in document.programs.enumerated() {
+            for function in program.functions {
+                for specialization in function.blockSpecializations {
+                    var walk = FunctionWalk(
+                        function: document.programs.count == 1 ? function.name : "\(number)/\(function.name)",
+                        opset: specialization.name)
+                    walk.visit(specialization.block)
+                    add(walk)
+                }
+            }
+        }
+    }
+
+    private mutating func add(_ walk: FunctionWalk) {
+        weights += walk.weights
+        compressed += walk.chains.filter { chain in chain.consumers.allSatisfy { !$0.isConstexpr } }
+        operations += walk.operations
+        constantNames.formUnion(walk.constantNames)
+        definitions[walk.function, default: [:]].merge(walk.definitions) { first, _ in first }
+    }
+}
+
+/// One function's blocks, in program order.
+private struct FunctionWalk {
+    let function: String
+    let opset: String
+    var weights: [ProgramIndex.Weight] = []
+    var chains: [ProgramIndex.Compressed] = []
+    var operations: [(name: String, type: String)] = []
+    var constantNames: Set<String> = []
+    /// Definitions of constants and `constexpr_*` operations.
+    var definitions: [String: MILOperation] = [:]
+
+    private enum Definition {
+        case constant(MILValue, weight: Int?)
+        case chain(Int)
+        case other
+    }
+
+    private var scope: [String: Definition] = [:]
+
+    init(function: String, opset: String) {
+        self.function = function
+        self.opset = opset
+    }
+
+    mutating func visit(_ block: MILBlock) {
+        var hidden: [(name: String, definition: Definition?)] = []
+        for input in block.inputs { define(input.name, .other, &hidden) }
+        for operation in block.operations {
+            let type = operation.type
+            if type == "const" {
+                visitConstant(operation, &hidden)
+                continue
+            }
+            let outputs = operation.outputs
+            let name = operation.attribute("name")?.string ?? outputs.first?.name ?? ""
+            operations.append((name, type))
+            use(operation, type: type, name: name)
+            for nested in operation.blocks { visit(nested) }
+            for (position, output) in outputs.enumerated() {
+                var definition = Definition.other
+                if type.hasPrefix("constexpr_") {
+                    definitions[output.name] = operation
+                    if position == 0 {
+                        definition = .chain(chains.count)
+                        chains.append(
+                            ProgramIndex.Compressed(
+                                function: function, operation: operation, outputName: output.name,
+                                type: output.type.tensor, consumers: []))
+                    }
+                }
+                define(output.name, definition, &hidden)
+            }
+        }
+        for (name, definition) in hidden.reversed() { scope[name] = definition }
+    }
+
+    private mutating func define(
+        _ name: String, _ definition: Definition, _ hidden: inout [(name: String, definition: Definition?)]
+    ) {
+        hidden.append((name, scope[name]))
+        scope[name] = definition
+    }
+
+    private mutating func visitConstant(
+        _ operation: MILOperation, _ hidden: inout [(name: String, definition: Definition?)]
+    ) {
+        guard let output = operation.outputs.first, let value = operation.attribute("val") else { return }
+        let name = operation.attribute("name")?.string ?? output.name
+        constantNames.insert(name)
+        definitions[output.name] = operation
+        var index: Int?
+        if let site = site(value, name: name) {
+            index = weights.count
+            weights.append(
+                ProgramIndex.Weight(site: site, outputName: output.name, value: value, range: operation.range))
+        }
+        define(output.name, .constant(value, weight: index), &hidden)
+    }
+
+    private func site(_ value: MILValue, name: String) -> WeightSite? {
+        guard let tensor = value.type.tensor, let type = tensor.dataType, let shape = tensor.shape,
+            let count = tensor.elementCount, count >= Selector.smallestCount
+        else { return nil }
+        switch type {
+        case .float16, .float32, .float64, .bfloat16, .int8, .uint8: break
+        default: return nil
+        }
+        return WeightSite(function: function, opset: opset, name: name, type: type, shape: shape, consumers: [])
+    }
+
+    /// Records `operation` as a consumer of the weights among its inputs.
+    private mutating func use(_ operation: MILOperation, type: String, name: String) {
+        var used: [(weight: Int?, chain: Int?, parameter: String)] = []
+        for input in operation.inputs {
+            for binding in input.bindings {
+                switch binding {
+                case .name(let source):
+                    switch scope[source] {
+                    case .constant(_, let weight?): used.append((weight, nil, input.key))
+                    case .chain(let chain): used.append((nil, chain, input.key))
+                    case .constant, .other, nil: break
+                    }
+                case .value(let value):
+                    guard !type.hasPrefix("constexpr_"), var site = site(value, name: "\(name).\(input.key)"),
+                        site.type.isFloatingPoint
+                    else { break }
+                    site.consumers = [consumer(operation, type: type, name: name, parameters: [input.key])]
+                    weights.append(
+                        ProgramIndex.Weight(
+                            site: site, outputName: "", value: value, range: operation.range, isInline: true))
+                }
+            }
+        }
+        guard !used.isEmpty else { return }
+        for target in Set(used.compactMap(\.weight)).sorted() {
+            let parameters = used.filter { $0.weight == target }.map(\.parameter)
+            weights[target].site.consumers.append(
+                consumer(operation, type: type, name: name, parameters: parameters))
+        }
+        for target in Set(used.compactMap(\.chain)).sorted() {
+            let parameters = used.filter { $0.chain == target }.map(\.parameter)
+            chains[target].consumers.append(consumer(operation, type: type, name: name, parameters: parameters))
+        }
+    }
+
+    private func consumer(_ operation: MILOperation, type: String, name: String, parameters: [String]) -> Consumer {
+        var result = Consumer(type: type, name: name, parameters: parameters)
+        switch type {
+        case "matmul":
+            result.transposeX = integer(operation, "transpose_x") ?? 0 != 0
+            result.transposeY = integer(operation, "transpose_y") ?? 0 != 0
+        case "conv", "conv_transpose": result.groups = integer(operation, "groups") ?? 1
+        default: break
+        }
+        return result
+    }
+
+    /// The integer or bool bound to a parameter, in place or through a constant.
+    private func integer(_ operation: MILOperation, _ parameter: String) -> Int? {
+        switch operation.input(parameter).first {
+        case .value(let value): return value.integer
+        case .name(let name):
+            if case .constant(let value, _) = scope[name] { return value.integer }
+            return nil
+        case nil: return nil
+        }
+    }
+}

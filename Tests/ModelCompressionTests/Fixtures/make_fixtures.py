@@ -1,0 +1,207 @@
+"""Writes the packages the tests of ModelCompression read. Needs coremltools 9.0:
+
+    python Tests/ModelCompressionTests/Fixtures/make_fixtures.py
+
+The packages named reference_* are what coremltools' own palettize_weights makes of the others.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import coremltools as ct
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import types
+from coremltools.optimize.coreml import OpPalettizerConfig, OptimizationConfig, palettize_weights
+
+HERE = Path(__file__).resolve().parent
+rng = np.random.default_rng(7)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float16)
+
+
+def lattice(values: int, *shape: int) -> np.ndarray:
+    """A weight with `values` distinct values."""
+    return (rng.integers(0, values, shape) * 0.25 - 1).astype(np.float16)
+
+
+WEIGHTS = {
+    "conv_weight": normal(64, 16, 4, 4),
+    "transpose_weight": normal(16, 32, 3, 3),
+    "linear_weight": normal(48, 64),
+    "matmul_y": normal(64, 48),
+    "matmul_yt": normal(48, 64),
+    "shared_weight": normal(64, 64),
+    "agreeing_weight": normal(64, 64),
+    "lattice_weight": lattice(7, 64, 64),
+    "small_weight": normal(20, 64),
+    "mask": np.where(rng.random((64, 64)) < 0.2, -np.inf, 0).astype(np.float16),
+    "odd_weight": normal(49, 64),
+    "branch_weight": normal(64, 64),
+    "inner_weight": normal(64, 64),
+    "returned": normal(64, 64),
+}
+
+
+def build(target: ct.target, dtype=types.fp16):
+    """One operation of each kind that decides differently about its weight."""
+    numpy_type = types.nptype_from_builtin(dtype)
+
+    @mb.program(
+        input_specs=[
+            mb.TensorSpec((1, 16, 8, 8), dtype=dtype),
+            mb.TensorSpec((2, 64), dtype=dtype),
+            mb.TensorSpec((1,), dtype=dtype),
+        ],
+        opset_version=target,
+    )
+    def program(image, rows, flag):
+        def const(name):
+            return mb.const(val=WEIGHTS[name].astype(numpy_type), name=name)
+
+        conv = mb.conv(x=image, weight=const("conv_weight"), name="conv")
+        grown = mb.conv_transpose(x=image, weight=const("transpose_weight"), name="grown")
+        bias = mb.const(val=normal(48).astype(numpy_type), name="linear_bias")
+        linear = mb.linear(x=rows, weight=const("linear_weight"), bias=bias, name="linear")
+        product = mb.matmul(x=rows, y=const("matmul_y"), name="product")
+        transposed = mb.matmul(x=rows, y=const("matmul_yt"), transpose_y=True, name="transposed")
+        shared = const("shared_weight")
+        first = mb.linear(x=rows, weight=shared, name="shared_linear")
+        second = mb.matmul(x=rows, y=shared, name="shared_matmul")
+        agreeing = const("agreeing_weight")
+        third = mb.linear(x=rows, weight=agreeing, name="agreeing_linear")
+        fourth = mb.matmul(x=rows, y=agreeing, transpose_y=True, name="agreeing_matmul")
+        fifth = mb.linear(x=rows, weight=const("lattice_weight"), name="lattice_linear")
+        sixth = mb.linear(x=rows, weight=const("small_weight"), name="small_linear")
+        masked = mb.add(x=first, y=mb.linear(x=rows, weight=const("mask"), name="masked"))
+        odd = mb.linear(x=rows, weight=const("odd_weight"), name="odd_linear")
+        outer = const("branch_weight")
+
+        def then():
+            return mb.linear(x=rows, weight=outer, name="then_linear")
+
+        def otherwise():
+            inner = const("inner_weight")
+            return mb.linear(x=rows, weight=inner, name="else_linear")
+
+        branch = mb.cond(pred=mb.squeeze(x=mb.cast(x=flag, dtype="bool")), _true_fn=then, _false_fn=otherwise, name="branch")
+        returned = const("returned")
+        sums = mb.add(x=mb.add(x=second, y=third), y=mb.add(x=fourth, y=fifth), name="sums")
+        return conv, grown, linear, product, transposed, sums, sixth, masked, odd, branch, mb.identity(x=returned)
+
+    return program
+
+
+def convert(program, target):
+    return ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=target,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+        pass_pipeline=ct.PassPipeline.EMPTY,
+    )
+
+
+def save(model, name: str) -> Path:
+    path = HERE / f"{name}.mlpackage"
+    shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        model.save(str(temporary))
+        shutil.copytree(temporary, path)
+    return path
+
+
+def reference(source: Path, name: str, **settings) -> None:
+    """coremltools' palettization of a copy: opening a package rewrites its manifest."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / source.name
+        shutil.copytree(source, copy)
+        model = ct.models.MLModel(str(copy), skip_model_load=True)
+        exclude = {"masked": None} if settings.get("mode") != "unique" else {}
+        config = OptimizationConfig(OpPalettizerConfig(**settings), op_name_configs=exclude)
+        save(palettize_weights(model, config), name)
+
+
+def tiny(weight: np.ndarray, target=ct.target.iOS18):
+    @mb.program(input_specs=[mb.TensorSpec((2, weight.shape[1]), dtype=types.fp16)], opset_version=target)
+    def program(x):
+        return mb.linear(x=x, weight=mb.const(val=weight, name="weight"), name="out")
+
+    return convert(program, target)
+
+
+def multifunction() -> None:
+    weight = normal(64, 64)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{name}.mlpackage" for name in ("one", "two")]
+        for path in paths:
+            tiny(weight).save(str(path))
+        description = ct.utils.MultiFunctionDescriptor()
+        for path in paths:
+            description.add_function(str(path), src_function_name="main", target_function_name=path.stem)
+        description.default_function_name = "one"
+        result = Path(folder) / "multifunction.mlpackage"
+        ct.utils.save_multifunction(description, str(result))
+        shutil.rmtree(HERE / result.name, ignore_errors=True)
+        shutil.copytree(result, HERE / result.name)
+
+
+def pipeline() -> None:
+    def stage(first: str, second: str):
+        @mb.program(
+            input_specs=[mb.TensorSpec((2, 64), dtype=types.fp16)], opset_version=ct.target.iOS16
+        )
+        def program(x):
+            return mb.linear(x=x, weight=mb.const(val=normal(64, 64), name=second + "_weight"), name=second)
+
+        model = convert(program, ct.target.iOS16)
+        specification = model.get_spec()
+        ct.utils.rename_feature(specification, "x", first)
+        return ct.models.MLModel(specification, weights_dir=model.weights_dir, skip_model_load=True)
+
+    model = ct.utils.make_pipeline(stage("a", "b"), stage("b", "c"))
+    save(model, "pipeline")
+
+
+def neural_network() -> None:
+    from coremltools.models import datatypes, neural_network
+
+    builder = neural_network.NeuralNetworkBuilder(
+        [("x", datatypes.Array(4))], [("y", datatypes.Array(4))], disable_rank5_shape_mapping=True
+    )
+    builder.add_activation("relu", "RELU", "x", "y")
+    ct.models.utils.save_spec(builder.spec, str(HERE / "old.mlmodel"))
+    save(ct.models.MLModel(builder.spec, skip_model_load=True), "neural_network")
+
+
+def main() -> None:
+    save(convert(build(ct.target.iOS15, types.fp32), ct.target.iOS15), "mixed_ios15")
+    save(convert(build(ct.target.iOS16), ct.target.iOS16), "mixed_ios16")
+    save(convert(build(ct.target.iOS18), ct.target.iOS18), "mixed_ios18")
+    mixed16, mixed18 = HERE / "mixed_ios16.mlpackage", HERE / "mixed_ios18.mlpackage"
+    reference(HERE / "mixed_ios15.mlpackage", "reference_ios15_uniform4", mode="uniform", nbits=4)
+    reference(mixed16, "reference_ios16_uniform6", mode="uniform", nbits=6)
+    grouped = {"granularity": "per_grouped_channel", "group_size": 16}
+    reference(mixed18, "reference_ios18_uniform3_grouped", mode="uniform", nbits=3, **grouped)
+    reference(mixed18, "reference_ios18_unique", mode="unique")
+    scaled = {"enable_per_channel_scale": True, "weight_threshold": 100}
+    reference(mixed18, "reference_ios18_uniform4_scaled", mode="uniform", nbits=4, **scaled)
+    reference(
+        mixed18, "reference_ios18_vector", mode="kmeans", nbits=2, cluster_dim=4, weight_threshold=5000
+    )
+    multifunction()
+    pipeline()
+    neural_network()
+    without = mb.program(input_specs=[mb.TensorSpec((2, 4), dtype=types.fp16)], opset_version=ct.target.iOS16)(
+        lambda x: mb.relu(x=x, name="out")
+    )
+    save(convert(without, ct.target.iOS16), "weightless")
+
+
+if __name__ == "__main__":
+    main()
