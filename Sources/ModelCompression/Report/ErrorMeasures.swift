@@ -42,14 +42,14 @@ extension ErrorMeasures {
     /// Compares two dense arrays of `count` elements of one type, float16 or float32.
     ///
     /// Everything is computed in float64, in chunks of 65,536 elements whose sums are added in order.
-    init(original: UnsafeRawPointer, decoded: UnsafeRawPointer, count: Int, type: FloatType, pool: WorkPool) throws {
+    init(original: UnsafeRawPointer, decoded: UnsafeRawPointer, count: Int, type: FloatType, pool: WorkPool) {
         self.init()
         let chunks = (count + Self.chunk - 1) / Self.chunk
         let partial = UnsafeMutablePointer<ErrorMeasures>.allocate(capacity: max(chunks, 1))
         partial.initialize(repeating: ErrorMeasures(), count: max(chunks, 1))
         defer { partial.deallocate() }
         let job = Comparison(original: original, decoded: decoded, count: count, type: type, partial: partial)
-        try pool.forEach(chunks) { index in job.run(index, size: Self.chunk) }
+        pool.forEach(chunks) { index in job.run(index, size: Self.chunk) }
         for index in 0..<chunks { add(partial[index]) }
     }
 

@@ -34,6 +34,10 @@ struct ProgramIndex {
     private(set) var constantNames: Set<String> = []
     /// Where each name is defined, for looking up the inputs of compressed weights: function, then name.
     private(set) var definitions: [String: [String: MILOperation]] = [:]
+    /// In the order of the file; a pipeline's are named `stage/function`.
+    private(set) var functions: [String] = []
+    /// Outputs of all operations: names that new operations must not take.
+    private(set) var outputNames: Set<String> = []
 
     init(_ document: MLModelDocument) {
         for (number, program) in document.programs.enumerated() {
@@ -54,6 +58,8 @@ struct ProgramIndex {
         compressed += walk.chains.filter { chain in chain.consumers.allSatisfy { !$0.isConstexpr } }
         operations += walk.operations
         constantNames.formUnion(walk.constantNames)
+        outputNames.formUnion(walk.outputNames)
+        if !functions.contains(walk.function) { functions.append(walk.function) }
         definitions[walk.function, default: [:]].merge(walk.definitions) { first, _ in first }
     }
 }
@@ -66,6 +72,7 @@ private struct FunctionWalk {
     var chains: [ProgramIndex.Compressed] = []
     var operations: [(name: String, type: String)] = []
     var constantNames: Set<String> = []
+    var outputNames: Set<String> = []
     /// Definitions of constants and `constexpr_*` operations.
     var definitions: [String: MILOperation] = [:]
 
@@ -117,6 +124,7 @@ private struct FunctionWalk {
     private mutating func define(
         _ name: String, _ definition: Definition, _ hidden: inout [(name: String, definition: Definition?)]
     ) {
+        outputNames.insert(name)
         hidden.append((name, scope[name]))
         scope[name] = definition
     }
