@@ -64,12 +64,7 @@ public final class PackageWriter {
         file: String, type: MILDataType, bytes: UnsafeRawBufferPointer, count: Int
     ) throws(PackageError) -> UInt64 {
         try requireOpen()
-        guard let code = type.blobCode, let size = type.byteCount(elements: count), size == bytes.count else {
-            throw PackageError(
-                .invalidArgument, file: file, "found \(bytes.count) bytes for \(count) elements of type \(type.name)")
-        }
-        let padding = type.isSubByte ? size * 8 - count * type.bitWidth : 0
-        return try blobWriter(file).append(code: code, bytes: bytes, paddingBits: padding)
+        return try blobWriter(file).append(type, bytes, count: count)
     }
 
     /// Copies a blob of the input, once however often it is asked for.

@@ -46,9 +46,9 @@ public final class MLModelDocument: @unchecked Sendable {
     /// What the outermost model is: "mlProgram", "pipeline", "neuralNetwork", …; "unknown" where the file does not say.
     public var modelType: String { ModelTypes.name(scanned.models[0].typeField) }
 
-    /// The models of a pipeline at any depth with their type, and the model itself first.
-    public var modelTypes: [(stagePath: [Int], type: String)] {
-        scanned.models.map { ($0.stagePath, ModelTypes.name($0.typeField)) }
+    /// The model itself first, then the models of its pipeline, at any depth.
+    public var models: [(stagePath: [Int], type: String, specificationVersion: Int)] {
+        scanned.models.map { ($0.stagePath, ModelTypes.name($0.typeField), $0.specificationVersion) }
     }
 
     /// The outermost model's description; decoded at each call.

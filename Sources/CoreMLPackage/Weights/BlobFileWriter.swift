@@ -24,6 +24,21 @@ final class BlobFileWriter {
 
     deinit { if isOpen { file.close() } }
 
+    /// Appends a tensor.
+    /// - Parameter bytes: `count` elements, sub-byte types packed.
+    /// - Throws: `.invalidArgument` when their number does not fit, or weight files cannot hold the type.
+    /// - Returns: offset of the metadata record.
+    func append(
+        _ type: MILDataType, _ bytes: UnsafeRawBufferPointer, count: Int
+    ) throws(PackageError) -> UInt64 {
+        guard let code = type.blobCode, let size = type.byteCount(elements: count), size == bytes.count else {
+            throw PackageError(
+                .invalidArgument, file: path, "found \(bytes.count) bytes for \(count) elements of type \(type.name)")
+        }
+        let padding = type.isSubByte ? size * 8 - count * type.bitWidth : 0
+        return try append(code: code, bytes: bytes, paddingBits: padding)
+    }
+
     /// Appends a record and its data.
     /// - Returns: offset of the metadata record.
     func append(code: UInt32, bytes: UnsafeRawBufferPointer, paddingBits: Int) throws(PackageError) -> UInt64 {

@@ -1,4 +1,0 @@
-import CoreMLPackage
-import XCTest
-
-final class CoreMLPackageSmokeTests: XCTestCase {}
