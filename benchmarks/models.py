@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from contenders import import_coremltools
 
 SIDE = 2048
@@ -18,15 +19,14 @@ def make_gaussian(path: Path, layers: int = LAYERS) -> None:
 
     random = np.random.default_rng(20240607)
 
-    @mb.program(
-        input_specs=[mb.TensorSpec(shape=(1, SIDE), dtype=types.fp16)], opset_version=ct.target.iOS18
-    )
-    def program(x: Any) -> Any:
+    def linear_layers(x: Any) -> Any:
         for layer in range(layers):
             weight = (random.standard_normal((SIDE, SIDE)) * 0.02).astype(np.float16)
             x = mb.linear(x=x, weight=weight, name=f"linear_{layer}")
         return x
 
+    inputs = [mb.TensorSpec(shape=(1, SIDE), dtype=types.fp16)]
+    program = mb.program(input_specs=inputs, opset_version=ct.target.iOS18)(linear_layers)
     model = ct.convert(
         program,
         convert_to="mlprogram",

@@ -130,7 +130,7 @@ def measure_kernels(rounds: int, quick: bool) -> list[dict[str, Any]]:
         for turn in range(rounds):
             for mine in (True, False) if turn % 2 == 0 else (False, True):
                 (ours if mine else theirs).append(repeated(kernel.ours if mine else kernel.theirs))
-        row = {
+        row: dict[str, Any] = {
             "case": kernel.name,
             "swiftcompress_seconds": statistics.median(ours),
             "coremltools_call_seconds": statistics.median(theirs),

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlpackage_reader import Array, Package
-
 import swiftcompress.coreml as cto
+
+from mlpackage_reader import Array, Package
 
 NBITS = 4
 
