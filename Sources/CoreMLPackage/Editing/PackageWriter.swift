@@ -238,7 +238,7 @@ public final class PackageWriter {
         var edits: [Edit] = []
         for function in package.model.scanned.programs.flatMap(\.functions) {
             for record in function.opsetRecords {
-                guard let new = opsets[record.name] else { continue }
+                guard let new = opsets[record.name], new != record.name else { continue }
                 if record.field == 1, function.blocks.contains(where: { $0.name == new }) {
                     throw PackageError(
                         .unsupported, file: package.model.path, offset: UInt64(record.record.lowerBound),
