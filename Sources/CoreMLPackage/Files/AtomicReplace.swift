@@ -9,14 +9,17 @@ import Darwin
 /// Puts a finished temporary folder at its place, in one step that a reader sees as before or after.
 enum AtomicReplace {
     /// Renames `temporary` to `target`. A package that is there is swapped out and removed; anything else stays.
+    /// - Parameter usingSwap: false takes the way for file systems that cannot swap two names.
     /// - Returns: where the old package lies when it could not be removed.
-    static func move(_ temporary: String, to target: String) throws(PackageError) -> String? {
+    static func move(
+        _ temporary: String, to target: String, usingSwap: Bool = true
+    ) throws(PackageError) -> String? {
         // Another process may create or replace the target between two steps: look again then.
         for _ in 0..<64 {
             try requireReplaceable(target)
             if try EntryKind(target) == .none {
                 if try renameToNew(temporary, target) { return nil }
-            } else if let leftover = try exchange(temporary, target) {
+            } else if let leftover = try exchange(temporary, target, usingSwap: usingSwap) {
                 return removeTree(leftover) ? nil : leftover
             }
         }
@@ -44,14 +47,33 @@ enum AtomicReplace {
     }
 
     /// Swaps the two folders.
-    /// - Returns: where the old package now lies; nil when the target has vanished meanwhile.
-    private static func exchange(_ temporary: String, _ target: String) throws(PackageError) -> String? {
-        if swap(temporary, target) == 0 { return temporary }
-        if errno == ENOENT { return nil }
-        guard isUnavailable(errno) else {
-            throw .system(errno, target, "cannot move the finished package to its place", writing: true)
+    /// - Returns: where the old package now lies; nil when the target has changed meanwhile.
+    private static func exchange(
+        _ temporary: String, _ target: String, usingSwap: Bool
+    ) throws(PackageError) -> String? {
+        if usingSwap {
+            if swap(temporary, target) == 0 { return try requirePackage(temporary, from: target) }
+            if errno == ENOENT { return nil }
+            guard isUnavailable(errno) else {
+                throw .system(errno, target, "cannot move the finished package to its place", writing: true)
+            }
         }
-        // No swap on this file system: two renames, with a moment in between when the target is not there.
+        return try exchangeInTwoSteps(temporary, target)
+    }
+
+    /// What was swapped out is about to be removed: put it back should it be no package, which it was a moment ago.
+    private static func requirePackage(_ swapped: String, from target: String) throws(PackageError) -> String {
+        do {
+            try requireReplaceable(swapped)
+        } catch {
+            _ = swap(swapped, target)
+            throw PackageError(.exists, file: target, "found something new that is no Core ML package")
+        }
+        return swapped
+    }
+
+    /// Two renames, with a moment in between when the target is not there.
+    private static func exchangeInTwoSteps(_ temporary: String, _ target: String) throws(PackageError) -> String? {
         let aside = temporary + ".old"
         guard rename(target, aside) == 0 else {
             if errno == ENOENT { return nil }

@@ -95,7 +95,7 @@ func copyTree(
 }
 
 private func copyFile(from source: String, to target: String) throws(PackageError) {
-    let input = try FileDescriptor.open(source, O_RDONLY | O_CLOEXEC)
+    let input = try FileDescriptor.open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     defer { input.close() }
     _ = try input.regularFileSize()
     let output = try FileDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)

@@ -20,7 +20,8 @@ final class MappedFile: @unchecked Sendable {
 
     /// - Throws: `.notFound`, `.io`, or `.unsupported` when `path` is no regular file.
     init(path: String, copyLimit: Int = 0) throws(PackageError) {
-        let file = try FileDescriptor.open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, opening a pipe in place of a file would wait for ever.
+        let file = try FileDescriptor.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         defer { file.close() }
         let size = try file.regularFileSize()
         self.path = path

@@ -71,6 +71,9 @@ public final class ModelPackage: @unchecked Sendable {
     }
 
     private static func requirePackage(_ path: String) throws(PackageError) {
+        guard !path.utf8.contains(0) else {
+            throw PackageError(.invalidArgument, file: path, "found a path with a zero byte")
+        }
         var status = stat()
         guard stat(path, &status) == 0 else { throw .system(errno, path, "cannot open") }
         guard status.st_mode & S_IFMT == S_IFDIR else {

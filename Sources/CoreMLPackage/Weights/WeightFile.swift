@@ -60,11 +60,11 @@ public final class WeightFile: @unchecked Sendable {
                 position + 8, "found a blob of \(size) bytes at \(dataOffset), in a file of \(limit) bytes")
         }
         let padding = number(at: position + 24, UInt64.self)
-        let subByte = MILDataType(blobCode: code)?.isSubByte ?? false
+        let isPadded = MILDataType(blobCode: code)?.isSubByte ?? true
         let start = Int(dataOffset)
         return WeightBlob(
             offset: offset, typeCode: code, data: start..<(start + Int(size)),
-            paddingBits: subByte && padding < 8 ? Int(padding) : 0)
+            paddingBits: isPadded && padding < 8 ? Int(padding) : 0)
     }
 
     /// The blob's bytes in the mapped file; valid as long as this object.
