@@ -13,11 +13,12 @@ let engineFolder = Context.environment["SWIFTCOMPRESS_ENGINE_FOLDER"]
 #if arch(x86_64)
 let baseline: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v2"])]
 let v3: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]
-let variants: [Target] = [.target(name: "CompressionKernelsV3", swiftSettings: v3)]
 #else
+// The second build is the same code here and is never chosen; it spares every caller a condition.
 let baseline: [SwiftSetting] = []
-let variants: [Target] = []
+let v3: [SwiftSetting] = []
 #endif
+let variants: [Target] = [.target(name: "CompressionKernelsV3", swiftSettings: v3)]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 

@@ -1,0 +1,1 @@
+../CompressionKernels/Packing/BitPacking.swift

@@ -1,0 +1,1 @@
+../CompressionKernels/Support/Scale.swift

@@ -1,0 +1,1 @@
+../CompressionKernels/Palettization/SortedKeys.swift

@@ -1,0 +1,67 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// Uninitialised working memory of `Element` places, freed at the end of its scope. Unlike `allocate`, running out of
+/// memory is an error and not the end of the process.
+struct Scratch<Element: BitwiseCopyable>: ~Copyable {
+    let pointer: UnsafeMutablePointer<Element>
+    let count: Int
+
+    init(_ count: Int, operation: String) throws(CompressionError) {
+        let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        guard !overflow, let memory = malloc(bytes) else {
+            throw CompressionError(
+                kind: .outOfMemory,
+                message: "[\(operation)] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
+        }
+        pointer = memory.bindMemory(to: Element.self, capacity: max(count, 1))
+        self.count = count
+    }
+
+    /// Memory with every byte zero.
+    init(zeroed count: Int, operation: String) throws(CompressionError) {
+        guard let memory = calloc(max(count, 1), MemoryLayout<Element>.stride) else {
+            throw CompressionError(
+                kind: .outOfMemory,
+                message: "[\(operation)] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
+        }
+        pointer = memory.bindMemory(to: Element.self, capacity: max(count, 1))
+        self.count = count
+    }
+
+    deinit { free(pointer) }
+}
+
+/// A pointer that pieces of a parallel loop share; each writes its own places.
+struct Shared<Pointer>: @unchecked Sendable {
+    let pointer: Pointer
+    init(_ pointer: Pointer) { self.pointer = pointer }
+}
+
+/// Copies bytes.
+@inline(__always)
+func copyBytes(_ source: UnsafeRawPointer, _ count: Int, to target: UnsafeMutableRawPointer) {
+    if count > 0 { memcpy(target, source, count) }
+}
+
+/// Zeroes bytes.
+@inline(__always)
+func zeroBytes(_ target: UnsafeMutableRawPointer, _ count: Int) {
+    if count > 0 { memset(target, 0, count) }
+}
+
+/// Elements in one piece of a loop over a large tensor. Fixed, so that sums never depend on the number of threads; a
+/// multiple of 8, so that pieces of packed codes begin at whole bytes.
+let pieceLength = 1 << 16
+
+extension WorkPool {
+    /// Runs `body(start, end)` for pieces of 0..<count, in parallel when there is more than one.
+    func forEachPiece(_ count: Int, length: Int = pieceLength, _ body: (Int, Int) -> Void) {
+        forEach((count + length - 1) / length) { body($0 * length, min(count, ($0 + 1) * length)) }
+    }
+}
