@@ -44,7 +44,8 @@ protocol WeightElement: BitwiseCopyable, Sendable {
         _ codes: UnsafeMutablePointer<UInt8>)
     static func findDistinctVectors(
         _ source: UnsafePointer<Self>, _ count: Int, _ dimension: Int, _ slots: UnsafeMutablePointer<Int32>,
-        _ firsts: UnsafeMutablePointer<Int>, _ codes: UnsafeMutablePointer<UInt8>) -> Int
+        _ firsts: UnsafeMutablePointer<Int>, _ codes: UnsafeMutablePointer<UInt8>
+    ) -> Int
     /// The distinct values of a group; `values` is finite or, where the caller wants that, infinite.
     static func distinctValues(
         _ values: UnsafePointer<Self>, _ count: Int, _ importance: GroupImportance?, _ scratch: GroupScratch,

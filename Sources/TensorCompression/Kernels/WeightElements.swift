@@ -49,7 +49,10 @@ extension UInt16: WeightElement {
 
     static func range(_ source: UnsafePointer<UInt16>, _ count: Int) -> (least: Double, greatest: Double) {
         let order = variant(CompressionKernels.orderRange, CompressionKernelsV3.orderRange)(source, count)
-        return (CompressionKernels.halfFromOrder(order.least).double, CompressionKernels.halfFromOrder(order.greatest).double)
+        return (
+            CompressionKernels.halfFromOrder(order.least).double,
+            CompressionKernels.halfFromOrder(order.greatest).double
+        )
     }
 
     static func uniformCodes(
@@ -115,7 +118,10 @@ extension Float: WeightElement {
 
     static func range(_ source: UnsafePointer<Float>, _ count: Int) -> (least: Double, greatest: Double) {
         let order = variant(CompressionKernels.orderRange, CompressionKernelsV3.orderRange)(source, count)
-        return (Double(CompressionKernels.floatFromOrder(order.least)), Double(CompressionKernels.floatFromOrder(order.greatest)))
+        return (
+            Double(CompressionKernels.floatFromOrder(order.least)),
+            Double(CompressionKernels.floatFromOrder(order.greatest))
+        )
     }
 
     static func uniformCodes(

@@ -14,7 +14,9 @@ struct Scratch<Element: BitwiseCopyable>: ~Copyable {
 
     init(_ count: Int, operation: String) throws(CompressionError) {
         let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
-        guard !overflow, let memory = malloc(bytes) else {
+        var memory: UnsafeMutableRawPointer?
+        // Aligned for the vector records of the solver.
+        guard !overflow, posix_memalign(&memory, 64, bytes) == 0, let memory else {
             throw CompressionError(
                 kind: .outOfMemory,
                 message: "[\(operation)] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
