@@ -61,7 +61,9 @@ targets += [
     .testTarget(
         name: "CompressionKernelsTests", dependencies: ["CompressionKernels", "TestSupport"],
         exclude: ["Fixtures"]),
-    .testTarget(name: "TensorCompressionTests", dependencies: ["TensorCompression", "TestSupport"]),
+    .testTarget(
+        name: "TensorCompressionTests", dependencies: ["TensorCompression", "CompressionKernels", "TestSupport"],
+        exclude: ["Fixtures"]),
     .testTarget(name: "CoreMLPackageTests", dependencies: ["CoreMLPackage", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(name: "ModelCompressionTests", dependencies: ["ModelCompression", "TestSupport"]),
     .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestSupport"]),
