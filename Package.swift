@@ -48,7 +48,7 @@ targets += variants
 targets += [
     .target(name: "CSwiftCompress"),
     .target(name: "CompressionKernels", swiftSettings: baseline),
-    .target(name: "CommandLineTool", dependencies: ["ModelCompression", argumentParser]),
+    .target(name: "CommandLineTool", dependencies: ["CSwiftCompress", "ModelCompression", argumentParser]),
     .target(
         name: "SwiftCompressABI",
         dependencies: ["CSwiftCompress", "TensorCompression", "ModelCompression", "CommandLineTool"]),
@@ -65,7 +65,8 @@ targets += [
         name: "TensorCompressionTests", dependencies: ["TensorCompression", "CompressionKernels", "TestSupport"],
         exclude: ["Fixtures"]),
     .testTarget(name: "CoreMLPackageTests", dependencies: ["CoreMLPackage", "TestSupport"], exclude: ["Fixtures"]),
-    .testTarget(name: "ModelCompressionTests", dependencies: ["ModelCompression", "TestSupport"]),
+    .testTarget(
+        name: "ModelCompressionTests", dependencies: ["ModelCompression", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestSupport"]),
 ]
 

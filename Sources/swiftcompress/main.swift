@@ -1,3 +1,3 @@
 import CommandLineTool
 
-SwiftcompressCommand.main()
+SwiftcompressCommand.main(Array(CommandLine.arguments.dropFirst()))

@@ -149,14 +149,16 @@ struct ConstexprEvaluator {
         let scale = try required(operation, "scale", depth: depth)
         let offset = try input(operation, "offset", depth: depth)
         let rank = data.shape.count
-        let divides = scale.shape.count == rank
+        let divides =
+            scale.shape.count == rank
             && (0..<rank).allSatisfy { scale.shape[$0] > 0 && data.shape[$0] % scale.shape[$0] == 0 }
         guard divides, offset == nil || offset?.shape == scale.shape, scale.type == .float16 || scale.type == .float32,
             let values = data.floats(),
             let result = ConstexprDecoding.scale(values, shape: data.shape, scale: scale, offset: offset?.floats())
         else {
             throw damaged(
-                operation, "found data of \(data.type.name) \(data.shape) with a scale of \(scale.type.name) \(scale.shape)")
+                operation,
+                "found data of \(data.type.name) \(data.shape) with a scale of \(scale.type.name) \(scale.shape)")
         }
         return result
     }

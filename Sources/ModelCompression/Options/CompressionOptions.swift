@@ -1,9 +1,10 @@
+import TensorCompression
+
 #if canImport(FoundationEssentials)
 import FoundationEssentials
 #else
 import Foundation
 #endif
-import TensorCompression
 
 /// What to do with one weight. Every compression has its case.
 public enum WeightConfig: Sendable, Equatable {
@@ -91,8 +92,18 @@ public struct CompressionOptions: Sendable, Equatable {
         }
         if opTypes["const"] != nil {
             throw OptionError.make(
-                "op_types", found: "\"const\"", allowed: "the type of an operation that uses weights; "
+                "op_types", found: "\"const\"",
+                allowed: "the type of an operation that uses weights; "
                     + "for all constants use the global configuration")
+        }
+    }
+
+    /// Whether a configuration asks for a function of the caller.
+    var usesCustomFunctions: Bool {
+        configurations.contains { entry in
+            switch entry.config {
+            case .palettizer(let config): config.mode == .custom
+            }
         }
     }
 

@@ -66,7 +66,9 @@ public struct PalettizerConfig: Sendable, Equatable {
         }
         if groupSize < 1 { throw fail("group_size", String(groupSize), "a whole number of 1 or more") }
         if clusterDim < 1 { throw fail("cluster_dim", String(clusterDim), "a whole number of 1 or more") }
-        if weightThreshold < 0 { throw fail("weight_threshold", String(weightThreshold), "a whole number of 0 or more") }
+        if weightThreshold < 0 {
+            throw fail("weight_threshold", String(weightThreshold), "a whole number of 0 or more")
+        }
         if clusterDim > 1, mode == .uniform {
             throw fail("cluster_dim", String(clusterDim), "1 when mode is uniform", notImplemented: true)
         }

@@ -22,17 +22,22 @@ struct PalettizationScheme: Sendable, Hashable {
     }
 }
 
-/// The two generations of `constexpr_*` operations.
+/// The generations of `constexpr_*` operations.
 enum ConstexprForm: Sendable, Hashable {
     /// Packed byte arrays in attributes; opsets CoreML5 (raised to CoreML6), CoreML6 and CoreML7.
     case iOS16
-    /// Sub-byte types in inputs, groups and vectors; opset CoreML8 and later.
+    /// Sub-byte types in inputs, groups and vectors; opset CoreML8. A scale must come before a look-up.
     case iOS18
+    /// As iOS18, but a scale can follow a look-up; opset CoreML9 and later.
+    case iOS26
 
     /// `CoreML5` is iOS15, specification version 6; each later one adds one to both.
     init(opset: String) {
-        let number = opset.hasPrefix("CoreML") ? Int(opset.dropFirst("CoreML".count)) : nil
-        self = (number ?? 0) >= 8 ? .iOS18 : .iOS16
+        switch opset.hasPrefix("CoreML") ? Int(opset.dropFirst("CoreML".count)) ?? 0 : 0 {
+        case ...7: self = .iOS16
+        case 8: self = .iOS18
+        default: self = .iOS26
+        }
     }
 }
 
@@ -102,7 +107,8 @@ extension Selector {
         }
         let group = groupSize ?? channels
         if group % clusterDim != 0 {
-            return .unplanned("cluster_dim \(clusterDim) does not divide the \(group) channels of a group on axis \(axis)")
+            return .unplanned(
+                "cluster_dim \(clusterDim) does not divide the \(group) channels of a group on axis \(axis)")
         }
         return nil
     }

@@ -36,8 +36,18 @@ struct ProgramIndex {
     private(set) var definitions: [String: [String: MILOperation]] = [:]
     /// In the order of the file; a pipeline's are named `stage/function`.
     private(set) var functions: [String] = []
+    /// Opset of each function.
+    private(set) var opsets: [String: String] = [:]
+    /// Operations that are not constants, by function and type.
+    private(set) var operationTypes: [String: [String: Int]] = [:]
+    /// Constants and `constexpr_*` operations by function and output name (a zero character between), in program order:
+    /// nested blocks may repeat a name.
+    private(set) var occurrences: [String: [MILOperation]] = [:]
     /// Outputs of all operations: names that new operations must not take.
     private(set) var outputNames: Set<String> = []
+
+    /// Name and type of every operation that neither is nor makes a constant.
+    var skeleton: [(name: String, type: String)] { operations.filter { !$0.type.hasPrefix("constexpr_") } }
 
     init(_ document: MLModelDocument) {
         for (number, program) in document.programs.enumerated() {
@@ -60,7 +70,15 @@ struct ProgramIndex {
         constantNames.formUnion(walk.constantNames)
         outputNames.formUnion(walk.outputNames)
         if !functions.contains(walk.function) { functions.append(walk.function) }
-        definitions[walk.function, default: [:]].merge(walk.definitions) { first, _ in first }
+        opsets[walk.function] = walk.opset
+        for operation in walk.operations {
+            operationTypes[walk.function, default: [:]][operation.type, default: 0] += 1
+        }
+        for (name, operation) in walk.sources {
+            occurrences[walk.function + "\u{0}" + name, default: []].append(operation)
+        }
+        definitions[walk.function, default: [:]].merge(walk.sources.map { ($0.name, $0.operation) }) { first, _ in first
+        }
     }
 }
 
@@ -73,8 +91,8 @@ private struct FunctionWalk {
     var operations: [(name: String, type: String)] = []
     var constantNames: Set<String> = []
     var outputNames: Set<String> = []
-    /// Definitions of constants and `constexpr_*` operations.
-    var definitions: [String: MILOperation] = [:]
+    /// Definitions of constants and `constexpr_*` operations, in program order.
+    var sources: [(name: String, operation: MILOperation)] = []
 
     private enum Definition {
         case constant(MILValue, weight: Int?)
@@ -106,7 +124,7 @@ private struct FunctionWalk {
             for (position, output) in outputs.enumerated() {
                 var definition = Definition.other
                 if type.hasPrefix("constexpr_") {
-                    definitions[output.name] = operation
+                    sources.append((output.name, operation))
                     if position == 0 {
                         definition = .chain(chains.count)
                         chains.append(
@@ -135,7 +153,7 @@ private struct FunctionWalk {
         guard let output = operation.outputs.first, let value = operation.attribute("val") else { return }
         let name = operation.attribute("name")?.string ?? output.name
         constantNames.insert(name)
-        definitions[output.name] = operation
+        sources.append((output.name, operation))
         var index: Int?
         if let site = site(value, name: name) {
             index = weights.count

@@ -2,18 +2,27 @@
 
     python Tests/ModelCompressionTests/Fixtures/make_fixtures.py
 
-The packages named reference_* are what coremltools' own palettize_weights makes of the others.
+The packages named reference_* are what coremltools' own palettize_weights makes of the others; expected.json has the
+CRC-32 of what coremltools expands each of their weights to.
 """
 
+import json
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
-from coremltools.optimize.coreml import OpPalettizerConfig, OptimizationConfig, palettize_weights
+from coremltools.converters.mil.frontend.milproto import load as milproto
+from coremltools.optimize.coreml import (
+    OpPalettizerConfig,
+    OptimizationConfig,
+    decompress_weights,
+    palettize_weights,
+)
 
 HERE = Path(__file__).resolve().parent
 rng = np.random.default_rng(7)
@@ -124,7 +133,35 @@ def reference(source: Path, name: str, **settings) -> None:
         model = ct.models.MLModel(str(copy), skip_model_load=True)
         exclude = {"masked": None} if settings.get("mode") != "unique" else {}
         config = OptimizationConfig(OpPalettizerConfig(**settings), op_name_configs=exclude)
-        save(palettize_weights(model, config), name)
+        path = save(palettize_weights(model, config), name)
+    EXPECTED[name] = expanded(path)
+
+
+EXPECTED: dict[str, dict[str, int]] = {}
+
+
+def expanded(source: Path) -> dict[str, int]:
+    """CRC-32 of every weight that coremltools expands."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / source.name
+        shutil.copytree(source, copy)
+        model = decompress_weights(ct.models.MLModel(str(copy), skip_model_load=True))
+        program = milproto.load(
+            model.get_spec(), model.get_spec().specificationVersion, model.weights_dir
+        )
+        found: dict[str, int] = {}
+
+        def visit(block):
+            for op in block.operations:
+                for inner in op.blocks:
+                    visit(inner)
+                if op.op_type == "const" and "_palettized" in op.name:
+                    name = op.name.split("_palettized")[0]
+                    found[name] = zlib.crc32(np.ascontiguousarray(op.outputs[0].val).tobytes())
+
+        for function in program.functions.values():
+            visit(function)
+        return dict(sorted(found.items()))
 
 
 def tiny(weight: np.ndarray, target=ct.target.iOS18):
@@ -194,6 +231,7 @@ def main() -> None:
     reference(
         mixed18, "reference_ios18_vector", mode="kmeans", nbits=2, cluster_dim=4, weight_threshold=5000
     )
+    (HERE / "expected.json").write_text(json.dumps(EXPECTED, indent=1) + "\n")
     multifunction()
     pipeline()
     neural_network()

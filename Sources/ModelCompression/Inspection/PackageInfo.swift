@@ -1,0 +1,275 @@
+import CoreMLPackage
+
+/// What a package holds. Reads the program, never the weights' data.
+public struct PackageInfo: Codable, Sendable, Equatable {
+    public struct Function: Codable, Sendable, Equatable {
+        public var name: String
+        public var opset: String
+        /// Operations that are not constants, nested blocks included.
+        public var operations: Int
+        /// Their number by type.
+        public var operationTypes: [String: Int]
+
+        enum CodingKeys: String, CodingKey {
+            case name
+            case opset
+            case operations
+            case operationTypes = "operation_types"
+        }
+    }
+
+    public struct Feature: Codable, Sendable, Equatable {
+        public var name: String
+        public var kind: String
+        public var dtype: String
+        public var shape: [Int]
+    }
+
+    /// A constant of 10 or more elements.
+    public struct Weight: Codable, Sendable, Equatable {
+        public var name: String
+        public var function: String
+        public var consumer: String
+        public var consumerType: String
+        /// MIL type name of its elements, once expanded.
+        public var dtype: String
+        public var shape: [Int]
+        /// Stored bytes, lookup tables and scales included.
+        public var bytes: Int
+        public var bitsPerWeight: Double
+        /// How it is compressed, e.g. `palettized 4 bit, 16 lookup tables`; nil when it is not.
+        public var compression: String?
+        /// Its data is that of a weight listed before.
+        public var isShared: Bool
+
+        enum CodingKeys: String, CodingKey {
+            case name
+            case function
+            case consumer
+            case consumerType = "consumer_type"
+            case dtype
+            case shape
+            case bytes
+            case bitsPerWeight = "bits_per_weight"
+            case compression
+            case isShared = "shared"
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(name, forKey: .name)
+            try container.encode(function, forKey: .function)
+            try container.encode(consumer, forKey: .consumer)
+            try container.encode(consumerType, forKey: .consumerType)
+            try container.encode(dtype, forKey: .dtype)
+            try container.encode(shape, forKey: .shape)
+            try container.encode(bytes, forKey: .bytes)
+            try container.encode(bitsPerWeight, forKey: .bitsPerWeight)
+            try container.encode(compression, forKey: .compression)
+            try container.encode(isShared, forKey: .isShared)
+        }
+    }
+
+    public struct Metadata: Codable, Sendable, Equatable {
+        public var description: String
+        public var version: String
+        public var author: String
+        public var license: String
+        public var userDefined: [String: String]
+
+        enum CodingKeys: String, CodingKey {
+            case description
+            case version
+            case author
+            case license
+            case userDefined = "user_defined"
+        }
+    }
+
+    public var path: String
+    public var modelType: String
+    public var specificationVersion: Int
+    /// The earliest system that loads it, e.g. `iOS18`.
+    public var deploymentTarget: String
+    public var packageBytes: Int
+    public var metadata: Metadata
+    public var inputs: [Feature]
+    public var outputs: [Feature]
+    public var states: [Feature]
+    /// A pipeline's are named `stage/function`.
+    public var functions: [Function]
+    public var weights: [Weight]
+
+    enum CodingKeys: String, CodingKey {
+        case path
+        case modelType = "model_type"
+        case specificationVersion = "specification_version"
+        case deploymentTarget = "deployment_target"
+        case packageBytes = "package_bytes"
+        case metadata
+        case inputs
+        case outputs
+        case states
+        case functions
+        case weights
+    }
+}
+
+// MARK: - Reading
+
+extension PackageInfo {
+    public init(_ package: ModelPackage) throws(PackageError) {
+        let index = ProgramIndex(package.model)
+        let description = package.model.description
+        path = package.path
+        modelType = package.modelType
+        specificationVersion = package.model.specificationVersion
+        deploymentTarget = DeploymentTarget.name(specificationVersion: package.model.specificationVersion)
+        packageBytes = try directorySize(package.path)
+        let author = description.metadata
+        metadata = Metadata(
+            description: author.shortDescription, version: author.versionString, author: author.author,
+            license: author.license,
+            userDefined: Dictionary(author.userDefined.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }))
+        let features: ([FeatureDescription]) -> [Feature] = { list in
+            list.map { Feature(name: $0.name, kind: $0.kind, dtype: $0.elementType, shape: $0.shape) }
+        }
+        // A multi-function model states them by function; those of the default one are shown.
+        let main =
+            description.functions.first { $0.name == description.defaultFunctionName }
+            ?? description.functions.first
+        inputs = features(main?.inputs ?? description.inputs)
+        outputs = features(main?.outputs ?? description.outputs)
+        states = features(main?.states ?? description.states)
+        functions = index.functions.map { name in
+            let operations = index.operationTypes[name] ?? [:]
+            return Function(
+                name: name, opset: index.opsets[name] ?? "", operations: operations.values.reduce(0, +),
+                operationTypes: operations)
+        }
+        weights = Self.weights(index)
+    }
+
+    private static func weights(_ index: ProgramIndex) -> [Weight] {
+        var seen: Set<MILValue.Position> = []
+        var result: [(position: Int, weight: Weight)] = index.weights.map { weight in
+            let site = weight.site
+            let isShared = weight.value.position.map { !seen.insert($0).inserted } ?? false
+            return (
+                weight.range.lowerBound,
+                Weight(
+                    name: site.name, function: site.function, consumer: site.consumers.first?.name ?? "",
+                    consumerType: site.consumers.first?.type ?? "", dtype: site.type.name, shape: site.shape,
+                    bytes: weight.byteCount, bitsPerWeight: Double(site.type.bitWidth), compression: nil,
+                    isShared: isShared)
+            )
+        }
+        for compressed in index.compressed {
+            let storage = CompressedStorage(compressed.operation, index.definitions[compressed.function] ?? [:])
+            let count = compressed.type?.elementCount ?? 0
+            result.append(
+                (
+                    compressed.operation.range.lowerBound,
+                    Weight(
+                        name: compressed.outputName, function: compressed.function,
+                        consumer: compressed.consumers.first?.name ?? "",
+                        consumerType: compressed.consumers.first?.type ?? "",
+                        dtype: compressed.type?.dataType?.name ?? "unknown", shape: compressed.type?.shape ?? [],
+                        bytes: storage.bytes,
+                        bitsPerWeight: count == 0 ? 0 : Double(storage.bytes * 8) / Double(count),
+                        compression: storage.text,
+                        isShared: storage.position.map { !seen.insert($0).inserted } ?? false)
+                ))
+        }
+        // A constant inside a chain is counted with it.
+        let inside = Set(index.weights.filter { $0.site.consumers.contains { $0.isConstexpr } }.map(\.range.lowerBound))
+        return result.filter { !inside.contains($0.position) }.sorted { $0.position < $1.position }.map(\.weight)
+    }
+}
+
+extension MILValue {
+    /// A place in a weight file.
+    struct Position: Hashable {
+        let file: String
+        let offset: UInt64
+    }
+
+    /// nil for an immediate value.
+    var position: Position? {
+        if case .blob(let file, let offset) = content { Position(file: file, offset: offset) } else { nil }
+    }
+}
+
+/// Sizes and kinds of the arrays behind one compressed weight.
+private struct CompressedStorage {
+    var bytes = 0
+    /// Of the first array in a weight file.
+    var position: MILValue.Position?
+    private var parts: [String] = []
+
+    init(_ operation: MILOperation, _ definitions: [String: MILOperation]) {
+        add(operation, definitions, depth: 0)
+    }
+
+    var text: String { parts.joined(separator: ", ") }
+
+    private mutating func add(_ operation: MILOperation, _ definitions: [String: MILOperation], depth: Int) {
+        var types: [String: MILTensorType] = [:]
+        var inner: [MILOperation] = []
+        func take(_ key: String, _ value: MILValue) {
+            guard let type = value.type.tensor, let data = type.dataType, data != .string else { return }
+            types[key] = type
+            // Codes are the data proper; lookup tables and scales follow them.
+            if position == nil || key == "indices" || key == "data" { position = value.position ?? position }
+        }
+        for attribute in operation.attributes where attribute.key != "name" { take(attribute.key, attribute.value) }
+        for input in operation.inputs {
+            switch input.bindings.first {
+            case .value(let value): take(input.key, value)
+            case .name(let name):
+                guard let source = definitions[name] else { break }
+                if source.type == "const" {
+                    if let value = source.attribute("val") { take(input.key, value) }
+                } else {
+                    types[input.key] = source.outputs.first?.type.tensor
+                    inner.append(source)
+                }
+            case nil: break
+            }
+        }
+        let derived = Set(inner.compactMap { $0.outputs.first?.name })
+        for input in operation.inputs {
+            if case .name(let name)? = input.bindings.first, derived.contains(name) { continue }
+            bytes += Self.size(types[input.key])
+        }
+        for attribute in operation.attributes { bytes += Self.size(types[attribute.key]) }
+        parts.append(Self.describe(operation.type, types))
+        if depth < 8 { for source in inner { add(source, definitions, depth: depth + 1) } }
+    }
+
+    private static func size(_ type: MILTensorType?) -> Int {
+        guard let type, let data = type.dataType, let count = type.elementCount else { return 0 }
+        return data.byteCount(elements: count) ?? 0
+    }
+
+    private static func describe(_ operation: String, _ types: [String: MILTensorType]) -> String {
+        switch operation {
+        case "constexpr_lut_to_dense", "constexpr_lut_to_sparse":
+            guard let shape = types["lut"]?.shape else { return "palettized" }
+            let entries = shape.count < 3 ? shape.reduce(1, *) : shape[shape.count - 2]
+            let groups = shape.dropLast(2).reduce(1, *)
+            var text = "palettized \(entries.trailingZeroBitCount) bit"
+            if groups > 1 { text += ", \(groups) lookup tables" }
+            if let vector = shape.last, shape.count >= 3, vector > 1 { text += ", vectors of \(vector)" }
+            return text
+        case "constexpr_blockwise_shift_scale", "constexpr_sparse_blockwise_shift_scale":
+            let scales = types["scale"]?.elementCount ?? 0
+            guard let data = (types["data"] ?? types["nonzero_data"])?.dataType else { return "scaled" }
+            return data.isFloatingPoint ? "\(scales) scales" : "quantized \(data.name), \(scales) scales"
+        case "constexpr_affine_dequantize": return "quantized \(types["quantized_data"]?.dataType?.name ?? "int8")"
+        case "constexpr_sparse_to_dense": return "sparse"
+        case "constexpr_cast": return "cast"
+        default: return operation
+        }
+    }
+}

@@ -1,4 +1,0 @@
-import CommandLineTool
-import XCTest
-
-final class CommandLineToolSmokeTests: XCTestCase {}

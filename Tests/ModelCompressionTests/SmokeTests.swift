@@ -1,4 +1,0 @@
-import ModelCompression
-import XCTest
-
-final class ModelCompressionSmokeTests: XCTestCase {}
