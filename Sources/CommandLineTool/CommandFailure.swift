@@ -1,4 +1,5 @@
 import CoreMLPackage
+import ModelCompression
 import TensorCompression
 
 #if canImport(Glibc)
@@ -20,7 +21,7 @@ struct CommandFailure: Error {
         case let error as CommandFailure: self = error
         case let error as CompressionError where error.kind == .cancelled:
             (message, status) = ("interrupted; nothing was written", 128 + SIGINT)
-        case let error as CompressionError: (message, status) = (Self.plain(error.message), 1)
+        case let error as CompressionError: (message, status) = (error.plainMessage, 1)
         case let error as PackageError: (message, status) = (error.description, 1)
         default: (message, status) = ("\(error)", 1)
         }
@@ -29,23 +30,6 @@ struct CommandFailure: Error {
     init(_ message: String) {
         self.message = message
         status = 1
-    }
-
-    /// Without the "[operation] " that library messages begin with: the command line knows its operation.
-    static func plain(_ message: String) -> String {
-        guard message.hasPrefix("["), let end = message.range(of: "] ") else { return message }
-        return String(message[end.upperBound...])
-    }
-}
-
-extension String {
-    fileprivate func range(of text: String) -> Range<String.Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
-            start = index(after: start)
-        }
-        return nil
     }
 }
 

@@ -87,7 +87,7 @@ struct PalettizeCommand: ParsableCommand {
         do {
             try options.validate()
         } catch let error as CompressionError {
-            throw ValidationError(Self.asFlag(CommandFailure.plain(error.message)))
+            throw ValidationError(Self.asFlag(error.plainMessage))
         }
     }
 

@@ -150,7 +150,7 @@ final class CompressionRun {
         switch result {
         case .success(let (encoded, seconds)): try write(job, encoded, seconds: seconds)
         case .failure(let error as CompressionError) where error.kind == .declined:
-            for weight in job.weights { plan.declines[weight] = .unplanned(error.message) }
+            for weight in job.weights { plan.declines[weight] = .unplanned(error.plainMessage) }
             if options.strict { try plan.requireNoUnplannedDeclines() }
         case .failure(let error): throw error
         }

@@ -9,7 +9,7 @@ struct EncodedWeight: Sendable {
     /// For people, e.g. `kmeans per_tensor 4 bit`.
     var scheme: String
     var nbits: Int?
-    var measures: ErrorStatistics
+    var measures: ErrorMeasures
 
     /// Stored bytes of all arrays, without the padding between them in the file.
     var byteCount: Int {

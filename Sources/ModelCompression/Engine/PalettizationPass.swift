@@ -63,13 +63,13 @@ extension PalettizationScheme {
     /// Measures the error and puts the parts in the form of the opset.
     func finish(_ parts: PaletteParts, _ tensor: TensorView, pool: WorkPool) throws -> EncodedWeight {
         let layout = parts.layout
-        let measures = try paletteError(
+        let error = try paletteError(
             tensor, layout, lut: UnsafeRawPointer(parts.lut), indices: UnsafePointer(parts.indices),
             scale: parts.scale.map { UnsafeRawPointer($0) }, pool: pool)
         let codes = try packed(parts, pool: pool)
         return EncodedWeight(
             operations: operations(parts, codes: codes), scheme: text(nbits: layout.nbits), nbits: layout.nbits,
-            measures: measures)
+            measures: mode == .unique && perChannelScale == nil ? .exact : ErrorMeasures(error))
     }
 
     private func packed(_ parts: PaletteParts, pool: WorkPool) throws -> [UInt8] {

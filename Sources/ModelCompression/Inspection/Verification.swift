@@ -16,8 +16,9 @@ public struct VerificationReport: Codable, Sendable, Equatable {
         public var state: State
         /// nil when the values are equal.
         public var snrDecibel: Double?
-        public var maxError: Double
-        public var meanSquaredError: Double
+        /// nil when infinite elements make it no number.
+        public var maxError: Double?
+        public var meanSquaredError: Double?
 
         enum CodingKeys: String, CodingKey {
             case name
@@ -124,7 +125,8 @@ private struct PackageComparison: Sendable {
         else { return nil }
         let tensor = TensorView(base: base, type: type, shape: weight.site.shape)
         let measures = try decoded.bytes.withUnsafeBytes { bytes in
-            try errorStatistics(tensor, decoded: bytes.baseAddress!, pool: pool)
+            bytes.elementsEqual(original)
+                ? .exact : ErrorMeasures(try errorStatistics(tensor, decoded: bytes.baseAddress!, pool: pool))
         }
         result.state = .decoded
         result.snrDecibel = measures.snrDecibel
@@ -148,7 +150,7 @@ private struct PackageComparison: Sendable {
                 record.meanSquaredError != weight.meanSquaredError || record.maxError != weight.maxError
             {
                 found.append(
-                    "weight '\(weight.name)' expands to a mean squared error of \(weight.meanSquaredError), "
+                    "weight '\(weight.name)' expands to a mean squared error of \(weight.meanSquaredError ?? .nan), "
                         + "the report says \(record.meanSquaredError ?? .nan)")
             }
         }

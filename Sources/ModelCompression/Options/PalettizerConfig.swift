@@ -148,3 +148,11 @@ enum OptionError {
             message: "[palettize] \(argument): found \(found), allowed \(allowed)")
     }
 }
+
+extension CompressionError {
+    /// The message without the "[operation] " that it begins with.
+    public var plainMessage: String {
+        guard message.hasPrefix("["), let end = message.firstIndex(of: "]") else { return message }
+        return String(message[message.index(after: end)...].drop { $0 == " " })
+    }
+}
