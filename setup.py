@@ -49,7 +49,9 @@ class SwiftBuild(build_ext):
         self.install(built / ENGINE, module.parent / ENGINE)
         self.install(built / "swiftcompress-launcher", module.parent / "bin" / "swiftcompress")
 
-    def swift_build(self, scratch: Path, product: str, flags: list[str], variables: dict[str, str] | None = None) -> None:
+    def swift_build(
+        self, scratch: Path, product: str, flags: list[str], variables: dict[str, str] | None = None
+    ) -> None:
         swift = os.environ.get("SWIFT") or shutil.which("swift")
         if swift is None:
             raise SystemExit("swiftcompress is built with Swift 6.3 or later: no `swift` on PATH (or in $SWIFT)")

@@ -1,1 +1,49 @@
-from . import _core
+"""Compression of Core ML models: arrays here, packages in `swiftcompress.coreml`.
+
+Needs NumPy alone; coremltools and torch are used where they are passed in, and never imported for it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from swiftcompress._native import VERSION as __version__
+from swiftcompress._native import ModelFormatError
+from swiftcompress.arrays import (
+    KMeansResult,
+    Palettized,
+    kmeans,
+    kmeans_1d,
+    pack_bits,
+    palettize,
+    unpack_bits,
+)
+from swiftcompress.model_package import ModelPackage
+
+if TYPE_CHECKING:
+    from swiftcompress import coreml
+
+__all__ = [
+    "KMeansResult",
+    "ModelFormatError",
+    "ModelPackage",
+    "Palettized",
+    "__version__",
+    "coreml",
+    "kmeans",
+    "kmeans_1d",
+    "pack_bits",
+    "palettize",
+    "unpack_bits",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `swiftcompress.coreml` when it is first asked for."""
+    if name == "coreml":
+        from importlib import import_module
+
+        return import_module("swiftcompress.coreml")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

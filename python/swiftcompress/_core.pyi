@@ -1,0 +1,71 @@
+"""Types of the extension module (Sources/CPythonModule)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION: str
+ABI_VERSION: int
+
+class ModelFormatError(ValueError): ...
+
+def abi_version() -> int: ...
+def palettize(
+    weight: NDArray[Any],
+    mode: int,
+    nbits: int,
+    group_size: int,
+    channel_axis: int,
+    cluster_dim: int,
+    per_channel_scale: int,
+    seed: int,
+    importance: NDArray[Any] | None,
+    mask: NDArray[np.uint8] | None,
+    lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,
+    num_threads: int,
+    /,
+) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[Any] | None, int, int]: ...
+def unpalettize(
+    lut: NDArray[Any],
+    indices: NDArray[np.uint8],
+    vector_axis: int,
+    scale: NDArray[Any] | None,
+    mask: NDArray[np.uint8] | None,
+    kept_values: NDArray[Any] | None,
+    num_threads: int,
+    /,
+) -> NDArray[Any]: ...
+def kmeans_1d(
+    values: NDArray[np.float64], weights: NDArray[np.float64] | None, k: int, num_threads: int, /
+) -> tuple[NDArray[np.float64], NDArray[np.int32], float]: ...
+def kmeans(
+    points: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    k: int,
+    seed: int,
+    n_init: int,
+    max_iter: int,
+    tol: float,
+    num_threads: int,
+    /,
+) -> tuple[NDArray[Any], NDArray[np.int32], float]: ...
+def pack_bits(codes: NDArray[Any], nbits: int, /) -> NDArray[np.uint8]: ...
+def unpack_bits(packed: NDArray[np.uint8], nbits: int, count: int, is_signed: bool, /) -> NDArray[Any]: ...
+
+class _Package: ...  # a capsule
+
+def package_open(path: bytes, /) -> _Package: ...
+def package_describe(package: _Package, part: int, /) -> bytes: ...
+def package_tensor(package: _Package, number: int, /) -> NDArray[np.uint8]: ...
+def package_decompress(package: _Package, name: bytes, function: bytes, /) -> tuple[bytes, NDArray[np.uint8]]: ...
+def package_save(package: _Package, path: bytes, /) -> None: ...
+def compress(
+    input: bytes,
+    output: bytes,
+    options: bytes,
+    progress: Callable[[int, int, str], object] | None,
+    lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,
+    /,
+) -> bytes: ...

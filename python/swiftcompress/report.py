@@ -1,0 +1,166 @@
+"""The report of a compression: one record for each weight."""
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class WeightRecord:
+    """What was done with one weight."""
+
+    name: str
+    """The constant's name."""
+    function: str
+    """The function of the program that it is in."""
+    consumer: str
+    """The first operation that uses it; empty when none does."""
+    consumer_type: str
+    """That operation's type, such as "conv"."""
+    dtype: str
+    """Element type in MIL's words: "fp16", "fp32"."""
+    shape: tuple[int, ...]
+    """Its sizes."""
+    action: str
+    """"palettized", or "declined": left as it was."""
+    reason: str | None
+    """Why it was declined."""
+    scheme: str | None
+    """How it was compressed, for people."""
+    nbits: int | None
+    """Bits of a code."""
+    bits_per_weight: float
+    """Stored bits over elements, lookup tables and scales included."""
+    bytes_before: int
+    """Stored bytes before."""
+    bytes_after: int
+    """Stored bytes after."""
+    snr_db: float | None
+    """Signal-to-noise ratio in dB; None for weights that were declined or are restored exactly."""
+    max_error: float | None
+    """The greatest absolute error."""
+    mse: float | None
+    """The mean squared error."""
+    seconds: float
+    """Time its compression took."""
+
+
+class CompressionReport:
+    """What a run did to a package. Prints as a table.
+
+    Attributes
+    ----------
+    weights
+        One `WeightRecord` for each floating-point constant, in program order.
+    warnings
+        What the caller may not have meant.
+    input, output
+        Paths of the packages.
+    operation
+        "palettize".
+    specification_version, package_bytes
+        (before, after).
+    seconds
+        Time of the whole run.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        names = {field.name for field in fields(WeightRecord)}
+        self._values = values
+        self.weights = tuple(
+            WeightRecord(**{k: tuple(v) if k == "shape" else v for k, v in record.items() if k in names})
+            for record in values["weights"]
+        )
+        self.warnings: tuple[str, ...] = tuple(values["warnings"])
+        self.input: str = values["input"]
+        self.output: str = values["output"]
+        self.operation: str = values["operation"]
+        self.specification_version = _change(values["specification_version"])
+        self.package_bytes = _change(values["package_bytes"])
+        self.seconds: float = values["seconds"]
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "CompressionReport":
+        """Read a report that the engine or the command wrote."""
+        return cls(json.loads(text))
+
+    @property
+    def compressed(self) -> tuple[WeightRecord, ...]:
+        """The records of weights that were compressed."""
+        return tuple(record for record in self.weights if record.action != "declined")
+
+    @property
+    def declined(self) -> tuple[WeightRecord, ...]:
+        """The records of weights that were left as they were."""
+        return tuple(record for record in self.weights if record.action == "declined")
+
+    @property
+    def bytes_before(self) -> int:
+        """Stored bytes of all weights before."""
+        return sum(record.bytes_before for record in self.weights)
+
+    @property
+    def bytes_after(self) -> int:
+        """Stored bytes of all weights after."""
+        return sum(record.bytes_after for record in self.weights)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as dictionaries, lists, numbers and text, as ``swiftcompress palettize --json`` prints it."""
+        copy: dict[str, Any] = json.loads(json.dumps(self._values))
+        return copy
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __repr__(self) -> str:
+        return (
+            f"CompressionReport({self.operation}: {len(self.compressed)} of {len(self.weights)} weights, "
+            f"{_size(self.bytes_before)} -> {_size(self.bytes_after)})"
+        )
+
+    def __str__(self) -> str:
+        header = ("weight", "used by", "shape", "what was done", "bits/weight", "before", "after", "SNR")
+        rows = [_row(record) for record in self.weights]
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        numbers = (False, False, False, False, True, True, True, True)
+        lines = [_line(row, widths, numbers) for row in [header, tuple("-" * width for width in widths), *rows]]
+        before, after = self.package_bytes
+        lines.append(
+            f"{len(self.compressed)} of {len(self.weights)} weights {self.operation}d"
+            f" ({_size(self.bytes_before)} -> {_size(self.bytes_after)});"
+            f" package {_size(before)} -> {_size(after)} in {self.seconds:.2f} s"
+        )
+        lines += [f"warning: {text}" for text in self.warnings]
+        return "\n".join(lines)
+
+
+def _change(values: dict[str, int]) -> tuple[int, int]:
+    return values["before"], values["after"]
+
+
+def _size(count: int) -> str:
+    if count < 10_000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
+def _row(record: WeightRecord) -> tuple[str, ...]:
+    done = record.reason if record.action == "declined" else record.scheme
+    return (
+        record.name,
+        record.consumer_type,
+        "x".join(map(str, record.shape)),
+        f"{record.action}: {done}" if done else record.action,
+        f"{record.bits_per_weight:.3f}",
+        _size(record.bytes_before),
+        _size(record.bytes_after),
+        "" if record.snr_db is None else f"{record.snr_db:.1f} dB",
+    )
+
+
+def _line(row: tuple[str, ...], widths: list[int], numbers: tuple[bool, ...]) -> str:
+    cells = (
+        cell.rjust(width) if number else cell.ljust(width)
+        for cell, width, number in zip(row, widths, numbers, strict=True)
+    )
+    return "  ".join(cells).rstrip()
