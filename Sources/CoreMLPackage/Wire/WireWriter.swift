@@ -35,7 +35,4 @@ struct WireWriter {
         build(&inner)
         data(number, inner.bytes)
     }
-
-    /// Encoded size of a varint.
-    static func size(ofVarint value: UInt64) -> Int { max(1, (UInt64.bitWidth - value.leadingZeroBitCount + 6) / 7) }
 }
