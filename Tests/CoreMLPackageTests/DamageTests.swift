@@ -81,7 +81,7 @@ final class DamageTests: FolderTestCase {
         var readable = 0
         for name in ["nested_pipeline", "reused_symbol", "dtypes", "pipeline", "multifunction"] {
             let whole = try bytes(name)
-            for round in 0..<2000 {
+            for round in 0..<1000 {
                 var damaged = whole
                 for _ in 0..<(round % 2 == 0 ? 1 : 4) {
                     let index = Int.random(in: 0..<damaged.count, using: &generator)
@@ -96,8 +96,8 @@ final class DamageTests: FolderTestCase {
             }
         }
         // Many flips change a name or a number and leave a readable file: decoding has been exercised, too.
-        XCTAssertGreaterThan(readable, 1000)
-        XCTAssertLessThan(readable, 9000)
+        XCTAssertGreaterThan(readable, 500)
+        XCTAssertLessThan(readable, 4500)
     }
 
     func testHugeLengthsAreRefusedWithoutAllocating() throws {

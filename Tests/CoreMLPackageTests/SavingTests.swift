@@ -182,6 +182,21 @@ final class SavingTests: FolderTestCase {
 
     // MARK: - At the same time
 
+    /// A mixture of two packages must never be written.
+    func testAnInputThatChangesMeanwhileIsNotCopied() throws {
+        let path = try copy("ios15")
+        var package = try ModelPackage(path: path)
+        let writer = try PackageWriter(package, output: folder + "/out.mlpackage")
+        try Fixtures.open("ios16").save(to: path)
+        assertThrows(.io(EBUSY)) { try writer.finish() }
+        package = try ModelPackage(path: path)
+        let weights = try XCTUnwrap(FileHandle(forWritingAtPath: package.weightFiles[0].path))
+        try weights.write(contentsOf: Data([0]))
+        let error = assertThrows(.io(EBUSY)) { try package.save(to: folder + "/out.mlpackage") }
+        XCTAssertEqual(error?.file, package.weightFiles[0].path)
+        XCTAssertEqual(try names(folder), ["in.mlpackage"])
+    }
+
     func testManyWritersOfOneTarget() throws {
         let folder = folder
         for usingSwap in [true, false] {

@@ -183,6 +183,7 @@ public final class PackageWriter {
             written.insert(relative)
         }
         try copyTree(from: package.path, to: temporaryPath, skipping: written)
+        try package.requireUnchanged()
         try synchronizeFolders(temporaryPath)
     }
 

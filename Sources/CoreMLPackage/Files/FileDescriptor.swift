@@ -54,14 +54,14 @@ struct FileDescriptor {
         #endif
     }
 
-    /// Size in bytes of what must be a regular file.
-    func regularFileSize() throws(PackageError) -> Int {
+    /// Size in bytes and identity of what must be a regular file.
+    func regularFile() throws(PackageError) -> (size: Int, identity: FileIdentity) {
         var status = stat()
         guard fstat(number, &status) == 0 else { throw .system(errno, path, "cannot read the file's size") }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw PackageError(.unsupported, file: path, "found a folder or special file, expected a regular file")
         }
-        return Int(status.st_size)
+        return (Int(status.st_size), FileIdentity(status))
     }
 
     func readFully(into buffer: UnsafeMutableRawPointer, count: Int, at offset: Int) throws(PackageError) {

@@ -97,7 +97,7 @@ func copyTree(
 private func copyFile(from source: String, to target: String) throws(PackageError) {
     let input = try FileDescriptor.open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     defer { input.close() }
-    _ = try input.regularFileSize()
+    _ = try input.regularFile()
     let output = try FileDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
     defer { output.close() }
     let chunk = 1 << 20

@@ -17,14 +17,16 @@ final class MappedFile: @unchecked Sendable {
     let base: UnsafeRawPointer
     let count: Int
     private let isMapping: Bool
+    private let identity: FileIdentity?
 
     /// - Throws: `.notFound`, `.io`, or `.unsupported` when `path` is no regular file.
     init(path: String, copyLimit: Int = 0) throws(PackageError) {
         // Without O_NONBLOCK, opening a pipe in place of a file would wait for ever.
         let file = try FileDescriptor.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         defer { file.close() }
-        let size = try file.regularFileSize()
+        let (size, identity) = try file.regularFile()
         self.path = path
+        self.identity = identity
         if size > copyLimit, size > 0 {
             guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file.number, 0), address != MAP_FAILED else {
                 throw PackageError.system(errno, path, "cannot map \(size) bytes")
@@ -54,7 +56,11 @@ final class MappedFile: @unchecked Sendable {
         base = UnsafeRawPointer(buffer)
         count = bytes.count
         isMapping = false
+        identity = nil
     }
+
+    /// Whether the path still leads to the file that was opened, unwritten since.
+    var isUnchanged: Bool { identity == FileIdentity(path) }
 
     deinit {
         if isMapping {

@@ -5,7 +5,7 @@ import Foundation
 #endif
 
 /// A package's `Manifest.json`. It is read only: a saved package gets the same file, byte for byte.
-public struct Manifest: Sendable {
+public struct Manifest: @unchecked Sendable {
     /// One file or folder of the package.
     public struct Item: Sendable, Equatable {
         public let identifier: String
@@ -23,6 +23,8 @@ public struct Manifest: Sendable {
 
     /// The item that holds the model.
     public let rootItem: Item
+
+    let file: MappedFile
 
     private struct File: Decodable {
         struct Entry: Decodable {
@@ -66,6 +68,7 @@ public struct Manifest: Sendable {
                 0, "found rootModelIdentifier \"\(contents.rootModelIdentifier)\", expected the identifier of an item")
         }
         rootItem = root
+        self.file = file
     }
 
     private static func explain(_ error: any Error) -> String {

@@ -19,6 +19,7 @@ public final class ModelPackage: @unchecked Sendable {
     public let model: MLModelDocument
     /// Weight files the programs refer to, in the order of their first reference.
     public let weightFiles: [WeightFile]
+    private let identity: FileIdentity
     private let copies = AlignedCopies()
 
     /// Opens a package.
@@ -27,14 +28,39 @@ public final class ModelPackage: @unchecked Sendable {
     public init(path: String) throws(PackageError) {
         try Self.requirePackage(path)
         self.path = path
-        manifest = try Manifest(path: path + "/Manifest.json")
-        model = try MLModelDocument(path: path + "/Data/" + manifest.rootItem.path)
+        // Another process may replace the package meanwhile: never mix the files of two.
+        for _ in 0..<8 {
+            let identity = FileIdentity(path)
+            let contents: Result<Contents, PackageError> = Result { () throws(PackageError) in try Self.read(path) }
+            guard let identity, identity == FileIdentity(path) else { continue }
+            (manifest, model, weightFiles) = try contents.get()
+            self.identity = identity
+            return
+        }
+        throw PackageError(.io(EBUSY), file: path, "other processes keep replacing it")
+    }
+
+    private typealias Contents = (Manifest, MLModelDocument, [WeightFile])
+
+    private static func read(_ path: String) throws(PackageError) -> Contents {
+        let manifest = try Manifest(path: path + "/Manifest.json")
+        let model = try MLModelDocument(path: path + "/Data/" + manifest.rootItem.path)
         var files: [WeightFile] = []
         for name in model.blobFileNames {
-            let relative = try Self.weightPath(name, model: model, manifest: manifest)
+            let relative = try weightPath(name, model: model, manifest: manifest)
             files.append(try WeightFile(name: name, path: path + "/" + relative))
         }
-        weightFiles = files
+        return (manifest, model, files)
+    }
+
+    /// Throws unless the files are still those that were opened: what has been read is what is being copied.
+    func requireUnchanged() throws(PackageError) {
+        guard identity == FileIdentity(path), manifest.file.isUnchanged else {
+            throw PackageError(.io(EBUSY), file: path, "the package was replaced since it was opened; open it again")
+        }
+        for file in [model.file] + weightFiles.map(\.file) where !file.isUnchanged {
+            throw PackageError(.io(EBUSY), file: file.path, "the file was changed since the package was opened; open it again")
+        }
     }
 
     /// The outermost model's type: see `MLModelDocument.modelType`.
