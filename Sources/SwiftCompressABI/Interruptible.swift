@@ -70,10 +70,14 @@ private final class BackgroundWork: @unchecked Sendable {
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         let argument = Unmanaged.passRetained(self)
         #if canImport(Darwin)
-        let code = pthread_create(&thread, &attributes, { Self.enter($0) }, argument.toOpaque())
+        var started: pthread_t?
+        let code = pthread_create(&started, &attributes, { BackgroundWork.enter($0) }, argument.toOpaque())
         #else
-        let code = pthread_create(&thread, &attributes, { Self.enter($0.unsafelyUnwrapped) }, argument.toOpaque())
+        var started = pthread_t()
+        let code = pthread_create(
+            &started, &attributes, { BackgroundWork.enter($0.unsafelyUnwrapped) }, argument.toOpaque())
         #endif
+        thread = started
         if code != 0 { argument.release() }
         return code == 0
     }
