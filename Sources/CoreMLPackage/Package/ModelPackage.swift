@@ -56,10 +56,12 @@ public final class ModelPackage: @unchecked Sendable {
     /// Throws unless the files are still those that were opened: what has been read is what is being copied.
     func requireUnchanged() throws(PackageError) {
         guard identity == FileIdentity(path), manifest.file.isUnchanged else {
-            throw PackageError(.io(EBUSY), file: path, "the package was replaced since it was opened; open it again")
+            throw PackageError(
+                .io(EBUSY), file: path, "the package was replaced since it was opened; open it again")
         }
         for file in [model.file] + weightFiles.map(\.file) where !file.isUnchanged {
-            throw PackageError(.io(EBUSY), file: file.path, "the file was changed since the package was opened; open it again")
+            throw PackageError(
+                .io(EBUSY), file: file.path, "the file was changed since the package was opened; open it again")
         }
     }
 
