@@ -21,3 +21,14 @@ public func swc_kmeans_1d(
         }
     }
 }
+
+@c @implementation
+public func swc_kmeans(
+    _ points: UnsafePointer<swc_tensor>, _ weights: UnsafePointer<Double>?,
+    _ options: UnsafePointer<swc_kmeans_options>, _ run: UnsafePointer<swc_run>,
+    _ centroids: UnsafeMutablePointer<Double>, _ found: UnsafeMutablePointer<Int64>,
+    _ labels: UnsafeMutablePointer<Int32>, _ inertia: UnsafeMutablePointer<Double>,
+    _ error: UnsafeMutablePointer<swc_error>
+) -> swc_status {
+    status(error) { throw CompressionError(kind: .notImplemented, message: "[kmeans] vectors are not implemented yet") }
+}
