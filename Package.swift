@@ -67,7 +67,9 @@ targets += [
     .testTarget(name: "CoreMLPackageTests", dependencies: ["CoreMLPackage", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(
         name: "ModelCompressionTests", dependencies: ["ModelCompression", "TestSupport"], exclude: ["Fixtures"]),
-    .testTarget(name: "CommandLineToolTests", dependencies: ["CommandLineTool", "TestSupport"]),
+    .testTarget(
+        name: "CommandLineToolTests",
+        dependencies: ["CommandLineTool", "ModelCompression", "TestSupport", "swiftcompress"]),
 ]
 
 // MARK: - Python extension module

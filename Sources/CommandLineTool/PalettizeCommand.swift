@@ -36,7 +36,7 @@ struct PalettizeCommand: ParsableCommand {
         completion: .file(extensions: ["mlpackage"]))
     var output: String
 
-    @Option(help: "Bits per code: 1, 2, 3, 4, 6 or 8. Required unless --mode is unique.")
+    @Option(parsing: .unconditional, help: "Bits per code: 1, 2, 3, 4, 6 or 8. Required unless --mode is unique.")
     var nbits: Int?
 
     @Option(
@@ -49,7 +49,7 @@ struct PalettizeCommand: ParsableCommand {
     @Option(help: "One lookup table per weight, or one per group of channels.")
     var granularity: Granularity = .perTensor
 
-    @Option(help: "Channels per group, with --granularity per-grouped-channel. (default: 32)")
+    @Option(parsing: .unconditional, help: "Channels per group, with --granularity per-grouped-channel. (default: 32)")
     var groupSize: Int?
 
     @Option(
@@ -57,16 +57,16 @@ struct PalettizeCommand: ParsableCommand {
         help: "Axis of the groups, with --granularity per-grouped-channel. (default: the output channels)")
     var channelAxis: Int?
 
-    @Option(help: "Neighbouring channels that share a code as one vector.")
+    @Option(parsing: .unconditional, help: "Neighbouring channels that share a code as one vector.")
     var clusterDim: Int = 1
 
     @Flag(help: "Scale each output channel to a largest magnitude of 1 first, and keep the scales.")
     var perChannelScale = false
 
-    @Option(help: "Element count that a weight must exceed.")
+    @Option(parsing: .unconditional, help: "Element count that a weight must exceed.")
     var weightThreshold: Int = 2048
 
-    @Option(help: "Threads to use; 0: one per core. The result does not depend on it.")
+    @Option(parsing: .unconditional, help: "Threads to use; 0: one per core. The result does not depend on it.")
     var threads: Int = 0
 
     @Flag(help: "Print the report as JSON.")

@@ -64,6 +64,14 @@ public struct CompressionProgress: Sendable, Equatable {
     public var bytesTotal: Int
     /// The weight that finished last; empty at the start.
     public var name: String
+
+    public init(weightsDone: Int, weightsTotal: Int, bytesDone: Int, bytesTotal: Int, name: String) {
+        self.weightsDone = weightsDone
+        self.weightsTotal = weightsTotal
+        self.bytesDone = bytesDone
+        self.bytesTotal = bytesTotal
+        self.name = name
+    }
 }
 
 /// Runs work on its own thread while the calling thread reports progress and runs what must be run on it.
