@@ -20,7 +20,7 @@ struct CommandFailure: Error {
         switch error {
         case let error as CommandFailure: self = error
         case let error as CompressionError where error.kind == .cancelled:
-            (message, status) = ("interrupted; nothing was written", 128 + SIGINT)
+            (message, status) = ("interrupted; nothing was written", Interrupt.exitStatus)
         case let error as CompressionError: (message, status) = (error.plainMessage, 1)
         case let error as PackageError: (message, status) = (error.description, 1)
         default: (message, status) = ("\(error)", 1)

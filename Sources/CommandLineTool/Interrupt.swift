@@ -17,16 +17,19 @@ enum Interrupt {
 
     static var isRaised: Bool { flag.pointee != 0 }
 
+    /// What a shell expects of a command that a signal ended: 130 for Ctrl-C.
+    static var exitStatus: Int32 { 128 + (isRaised ? Int32(flag.pointee) : SIGINT) }
+
     /// Runs `body` with the handlers in place.
     static func whileWatching<Value>(_ body: () throws -> Value) rethrows -> Value {
         flag.pointee = 0
         var action = sigaction()
         #if canImport(Darwin)
-        action.__sigaction_u.__sa_handler = { _ in Interrupt.flag.pointee = 1 }
+        action.__sigaction_u.__sa_handler = { Interrupt.flag.pointee = sig_atomic_t($0) }
         #elseif canImport(Glibc)
-        action.__sigaction_handler.sa_handler = { _ in Interrupt.flag.pointee = 1 }
+        action.__sigaction_handler.sa_handler = { Interrupt.flag.pointee = sig_atomic_t($0) }
         #else
-        action.__sa_handler.sa_handler = { _ in Interrupt.flag.pointee = 1 }
+        action.__sa_handler.sa_handler = { Interrupt.flag.pointee = sig_atomic_t($0) }
         #endif
         action.sa_flags = Int32(bitPattern: UInt32(truncatingIfNeeded: SA_RESETHAND))
         let signals = [SIGINT, SIGTERM]

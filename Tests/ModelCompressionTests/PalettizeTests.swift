@@ -68,6 +68,16 @@ final class PalettizeTests: TemporaryFolderTestCase {
         try compare("mixed_ios18", "reference_ios18_unique", options(PalettizerConfig(mode: .unique)))
     }
 
+    /// Seven values need 3 bits, which this form does not have.
+    func testUniqueBeforeIOS18TakesFourBits() throws {
+        let (report, package) = try run(Fixtures.path("mixed_ios16"), options(PalettizerConfig(mode: .unique)))
+        let record = try XCTUnwrap(report.weights.first { $0.name == "lattice_weight" })
+        XCTAssertEqual(record.nbits, 4)
+        XCTAssertEqual(record.meanSquaredError, 0)
+        let verification = try verifyCompression(of: package, against: Fixtures.package("mixed_ios16"), report: report)
+        XCTAssertEqual(verification.problems, [])
+    }
+
     func testVectorsAreChosenAsTheReferenceDoes() throws {
         let config = PalettizerConfig(nbits: 2, clusterDim: 4, weightThreshold: 5000)
         try compare("mixed_ios18", "reference_ios18_vector", withoutMask(config), sameValues: false)
@@ -271,6 +281,8 @@ final class PalettizeTests: TemporaryFolderTestCase {
         late.opNames.updateValue(nil, forKey: "mask")
         XCTAssertNoThrow(try run(Fixtures.path("mixed_ios18"), late))
         late.opNames.updateValue(nil, forKey: "no_such_name")
+        let nothing = message { _ = try run(Fixtures.path("weightless"), strict) }
+        XCTAssertEqual(nothing, "strict: the options leave nothing to compress")
         let third = message { _ = try run(Fixtures.path("mixed_ios18"), late) }
         XCTAssertEqual(third, "strict: op_names[\"no_such_name\"]: no constant and no operation has this name")
     }
@@ -279,7 +291,7 @@ final class PalettizeTests: TemporaryFolderTestCase {
         var calls = 0
         XCTAssertThrowsError(
             try run(
-                Fixtures.path("mixed_ios18"), options(PalettizerConfig(nbits: 8, clusterDim: 2)),
+                Fixtures.path("mixed_ios18"), options(PalettizerConfig(nbits: 8)),
                 progress: { _ in
                     calls += 1
                     return false

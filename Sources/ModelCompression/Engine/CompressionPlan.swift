@@ -67,7 +67,10 @@ struct CompressionPlan {
             warnings.append(
                 "\(index.compressed.count) weights of this model are compressed already and stay as they are")
         }
-        if options.strict { try requireNoUnplannedDeclines() }
+        if options.strict {
+            try requireNoUnplannedDeclines()
+            if jobs.isEmpty { throw Self.strictError(["the options leave nothing to compress"]) }
+        }
     }
 
     private static func decide(

@@ -1,3 +1,5 @@
+import TensorCompression
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -169,11 +171,14 @@ private struct BackgroundThread {
         init(_ body: @escaping () -> Void) { self.body = body }
     }
 
-    /// A thread could not be started; the number is errno's.
-    struct StartError: Error { let code: Int32 }
-
     init(_ body: @escaping () -> Void) throws {
         let box = Unmanaged.passRetained(Box(body))
+        // Signals stay with the threads of the host program.
+        var everySignal = sigset_t()
+        var before = sigset_t()
+        sigfillset(&everySignal)
+        pthread_sigmask(SIG_SETMASK, &everySignal, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         let code: Int32
         #if canImport(Darwin)
         code = pthread_create(
@@ -192,7 +197,7 @@ private struct BackgroundThread {
         #endif
         if code != 0 {
             box.release()
-            throw StartError(code: code)
+            throw CompressionError(kind: .outOfMemory, message: "no thread could be started (error \(code))")
         }
     }
 
