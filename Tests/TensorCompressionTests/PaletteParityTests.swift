@@ -77,7 +77,8 @@ final class PaletteParityTests: XCTestCase {
                 let output = Bytes(expected.byteCount)
                 try expandPalette(
                     lut: lut.pointer, lutShape: lut.shape, elementByteCount: lut.itemSize, codes: codes,
-                    indicesShape: indices.shape, vectorAxis: fixture.axis, into: output.pointer, pool: WorkPool(threads: 2))
+                    indicesShape: indices.shape, vectorAxis: fixture.axis, into: output.pointer,
+                    pool: WorkPool(threads: 2))
                 XCTAssertEqual(output.array, expected.bytes, fixture.name)
                 guard let type = lut.type else { continue }
                 let again = Bytes(expected.byteCount)

@@ -112,15 +112,14 @@ private func addErrors(
 
 /// Writes three numbers to `sums`: the sum of squared differences, the sum of squares of the original, the greatest
 /// absolute difference. All elements finite.
+/// - work: place for 2 * count binary32 numbers, to which binary16 is converted first.
 public func sumErrors(
     _ original: UnsafePointer<UInt16>, _ decoded: UnsafePointer<UInt16>, _ count: Int,
-    _ sums: UnsafeMutablePointer<Double>
+    _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
 ) {
-    addErrors(count, sums) {
-        Double(floatValue(half: original[$0]))
-    } _: {
-        Double(floatValue(half: decoded[$0]))
-    }
+    halfToFloat(original, count, work)
+    halfToFloat(decoded, count, work + count)
+    sumErrors(work, work + count, count, sums)
 }
 
 /// As above, for binary32.

@@ -26,9 +26,10 @@ protocol WeightElement: BitwiseCopyable, Sendable {
 
     static func firstNonFinite(_ source: UnsafePointer<Self>, _ count: Int, _ infinities: Bool) -> Int
     /// Writes the sum of squared errors, the sum of squares and the greatest absolute error.
+    /// - work: place for 2 * count binary32 numbers.
     static func sumErrors(
         _ original: UnsafePointer<Self>, _ decoded: UnsafePointer<Self>, _ count: Int,
-        _ sums: UnsafeMutablePointer<Double>)
+        _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>)
     static func greatestMagnitude(_ source: UnsafePointer<Self>, _ count: Int) -> Self
     static func raiseMagnitudes(_ source: UnsafePointer<Self>, _ count: Int, _ greatest: UnsafeMutablePointer<Self>)
     static func divide(

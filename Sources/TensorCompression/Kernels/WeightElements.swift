@@ -16,9 +16,9 @@ extension UInt16: WeightElement {
 
     static func sumErrors(
         _ original: UnsafePointer<UInt16>, _ decoded: UnsafePointer<UInt16>, _ count: Int,
-        _ sums: UnsafeMutablePointer<Double>
+        _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
     ) {
-        variant(CompressionKernels.sumErrors, CompressionKernelsV3.sumErrors)(original, decoded, count, sums)
+        variant(CompressionKernels.sumErrors, CompressionKernelsV3.sumErrors)(original, decoded, count, work, sums)
     }
 
     static func greatestMagnitude(_ source: UnsafePointer<UInt16>, _ count: Int) -> UInt16 {
@@ -85,7 +85,7 @@ extension Float: WeightElement {
 
     static func sumErrors(
         _ original: UnsafePointer<Float>, _ decoded: UnsafePointer<Float>, _ count: Int,
-        _ sums: UnsafeMutablePointer<Double>
+        _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
     ) {
         variant(CompressionKernels.sumErrors, CompressionKernelsV3.sumErrors)(original, decoded, count, sums)
     }
@@ -155,7 +155,7 @@ extension Double: WeightElement {
 
     static func sumErrors(
         _ original: UnsafePointer<Double>, _ decoded: UnsafePointer<Double>, _ count: Int,
-        _ sums: UnsafeMutablePointer<Double>
+        _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
     ) {
         variant(CompressionKernels.sumErrors, CompressionKernelsV3.sumErrors)(original, decoded, count, sums)
     }

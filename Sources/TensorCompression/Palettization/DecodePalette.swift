@@ -141,11 +141,12 @@ public func paletteError(
         let sums = try ErrorSums(geometry.count, "decompress")
         try forEachDecodedPiece(geometry.count, pool) { start, end, scratch throws(CompressionError) in
             let decoded = try Scratch<Element>(end - start, operation: "decompress")
+            let work = try Scratch<Float>(2 * (end - start), operation: "decompress")
             try decoder.decode(start, end, scratch, decoded.pointer)
             if let mask {
                 for i in start..<end where mask[i] == 0 { decoded.pointer[i - start] = original[i] }
             }
-            Element.sumErrors(original + start, decoded.pointer, end - start, sums.place(start))
+            Element.sumErrors(original + start, decoded.pointer, end - start, work.pointer, sums.place(start))
         }
         return sums.total()
     }

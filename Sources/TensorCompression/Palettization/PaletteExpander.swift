@@ -72,13 +72,18 @@ final class DecodingScratch {
     /// Codes of a piece and a few before and behind it.
     let codes: UnsafeMutablePointer<UInt8>
     let table: UnsafeMutableRawPointer
+    /// Elements of a piece before they are multiplied by their scale.
+    let elements: UnsafeMutableRawPointer
     private let codesMemory: Scratch<UInt8>
     private let tableMemory: Scratch<UInt8>
+    private let elementsMemory: Scratch<UInt64>
 
     init() throws(CompressionError) {
         codesMemory = try Scratch(pieceLength + 16, operation: "decompress")
         tableMemory = try Scratch(CompressionKernels.packedTableBytes, operation: "decompress")
+        elementsMemory = try Scratch(pieceLength, operation: "decompress")
         codes = codesMemory.pointer
+        elements = UnsafeMutableRawPointer(elementsMemory.pointer)
         table = UnsafeMutableRawPointer(tableMemory.pointer)
     }
 }
@@ -230,12 +235,16 @@ struct PaletteDecoder<Element: WeightElement> {
     func decode(
         _ start: Int, _ end: Int, _ scratch: DecodingScratch, _ target: UnsafeMutablePointer<Element>
     ) throws(CompressionError) {
-        try expander.expand(
-            start, end, scratch, UnsafeMutableRawPointer(target).assumingMemoryBound(to: Element.Pattern.self))
-        guard let scale, let scaleMap else { return }
+        guard let scale, let scaleMap else {
+            return try expander.expand(
+                start, end, scratch, UnsafeMutableRawPointer(target).assumingMemoryBound(to: Element.Pattern.self))
+        }
+        // Not in place: the loops vectorise only where source and target are apart.
+        try expander.expand(start, end, scratch, scratch.elements.assumingMemoryBound(to: Element.Pattern.self))
+        let unscaled = scratch.elements.assumingMemoryBound(to: Element.self)
         scaleMap.forEachRun(start, end) { position, length, block, step in
-            let place = target + (position - start)
-            Element.multiply(place, length, scale + block, step, place)
+            Element.multiply(
+                unscaled + (position - start), length, scale + block, step, target + (position - start))
         }
     }
 }

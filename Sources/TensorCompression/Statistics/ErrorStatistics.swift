@@ -60,10 +60,13 @@ public func errorStatistics(
         let second = decoded.assumingMemoryBound(to: Element.self)
         let sums = try ErrorSums(count, "compare")
         let places = sums.place(0)
-        pool.forEachPiece(count) { start, end in
-            Element.sumErrors(first + start, second + start, end - start, places + start / pieceLength * 3)
+        try pool.tryForEach((count + pieceLength - 1) / pieceLength, operation: "compare") {
+            piece throws(CompressionError) in
+            let start = piece * pieceLength
+            let length = min(pieceLength, count - start)
+            let work = try Scratch<Float>(2 * length, operation: "compare")
+            Element.sumErrors(first + start, second + start, length, work.pointer, places + 3 * piece)
         }
-        try pool.checkCancellation("compare")
         return sums.total()
     }
 }

@@ -1,4 +1,0 @@
-import CompressionKernels
-import XCTest
-
-final class CompressionKernelsSmokeTests: XCTestCase {}
