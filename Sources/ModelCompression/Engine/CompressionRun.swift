@@ -56,7 +56,7 @@ final class CompressionRun {
             writer.abandon()
             throw error
         }
-        return try report()
+        return report()
     }
 
     static var cancelled: CompressionError { CompressionError(kind: .cancelled, message: "cancelled") }
@@ -228,10 +228,13 @@ final class CompressionRun {
         return name
     }
 
+    private var raisesTarget: Bool {
+        zip(plan.index.weights, records).contains { $0.site.opset == "CoreML5" && $1 != nil }
+    }
+
     /// `constexpr_*` operations begin with iOS16: programs of iOS15 are raised to it, as coremltools does.
     private func raiseTarget() throws {
-        let written = zip(plan.index.weights, records).contains { $0.site.opset == "CoreML5" && $1 != nil }
-        guard written else { return }
+        guard raisesTarget else { return }
         try writer.setOpset(from: "CoreML5", to: "CoreML6")
         try writer.setSpecificationVersion(7)
     }
@@ -261,24 +264,28 @@ final class CompressionRun {
             bytesAfter: source.byteCount, seconds: 0)
     }
 
-    private func report() throws -> CompressionReport {
+    private func report() -> CompressionReport {
         let weights = zip(plan.index.weights, zip(records, plan.declines)).map { source, result in
             if let record = result.0 { return record }
             var record = base(source)
             record.reason = result.1?.reason
             return record
         }
-        let written = try ModelPackage(path: writer.outputPath)
         if !weights.contains(where: { $0.action != .declined }) { plan.warnings.append("nothing was compressed") }
+        let version = package.model.specificationVersion
+        // Another process may be replacing the output by now; then what the weights account for must do.
+        let bytesAfter =
+            (try? directorySize(writer.outputPath))
+            ?? weights.reduce(bytesBefore) { $0 - $1.bytesBefore + $1.bytesAfter }
         if let leftover = writer.leftoverPath {
             plan.warnings.append("the package that was replaced could not be removed: \(leftover)")
         }
         return CompressionReport(
             input: package.path, output: output, operation: options.operation.rawValue,
             specificationVersion: .init(
-                before: package.model.specificationVersion, after: written.model.specificationVersion),
+                before: version, after: raisesTarget ? max(version, 7) : version),
             weights: weights, warnings: plan.warnings,
-            packageBytes: .init(before: bytesBefore, after: try directorySize(writer.outputPath)),
+            packageBytes: .init(before: bytesBefore, after: bytesAfter),
             seconds: monotonicSeconds() - started)
     }
 }
