@@ -194,6 +194,17 @@ final class PalettizeTests: TemporaryFolderTestCase {
             second.report.warnings.contains { $0.contains("compressed already") }, "\(second.report.warnings)")
     }
 
+    func testVectorsOfDistinctValuesAreLossless() throws {
+        let config = PalettizerConfig(mode: .unique, clusterDim: 2)
+        let (report, package) = try run(
+            Fixtures.path("mixed_ios18"), CompressionOptions(opNames: ["lattice_weight": .palettizer(config)]))
+        XCTAssertEqual(report.weights.first { $0.name == "lattice_weight" }?.nbits, 6)
+        let source = try Fixtures.package("mixed_ios18")
+        XCTAssertEqual(
+            try WeightReader(package).decodedWeight("lattice_weight"),
+            try WeightReader(source).decodedWeight("lattice_weight"))
+    }
+
     // MARK: - Custom palettes
 
     func testCustomPalettesComeFromTheCallingThread() throws {
@@ -222,6 +233,40 @@ final class PalettizeTests: TemporaryFolderTestCase {
         let decoded = try WeightReader(package).decodedWeight("agreeing_weight").floats() ?? []
         let original = try WeightReader(Fixtures.package("mixed_ios18")).decodedWeight("agreeing_weight").floats() ?? []
         XCTAssertEqual(decoded, original.map { $0 == 0 ? 0 : $0 < 0 ? -1 : 1 })
+    }
+
+    /// Every vector has two scales then: the scale's last axis is as long as the vector.
+    func testScaledCustomVectors() throws {
+        let config = PalettizerConfig(
+            mode: .custom, granularity: .perGroupedChannel, groupSize: 16, clusterDim: 2, enablePerChannelScale: true,
+            lutFunction: 0)
+        let names = ["linear_weight", "matmul_y", "transpose_weight"]
+        let asked = CompressionOptions(
+            opNames: Dictionary(uniqueKeysWithValues: names.map { ($0, .palettizer(config)) }))
+        let (report, package) = try run(
+            Fixtures.path("mixed_ios18"), asked,
+            custom: { _, values, _, _ in
+                // Entries (0.5, -0.25), (-1, 0.75), (0.125, 1).
+                let lut: [UInt16] = [0x3800, 0xb400, 0xbc00, 0x3a00, 0x3000, 0x3c00]
+                return CustomPalette(
+                    lut: lut.flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] },
+                    indices: (0..<(values.count / 4)).map { UInt8($0 % 3) })
+            })
+        XCTAssertEqual(report.weights.filter { $0.action == .palettized }.map(\.name).sorted(), names.sorted())
+        let source = try Fixtures.package("mixed_ios18")
+        let verification = try verifyCompression(of: package, against: source, report: report)
+        XCTAssertEqual(verification.problems, [])
+        // By hand: rows 0 and 1 of linear_weight hold the entries in turn, times each row's largest magnitude.
+        let original = try XCTUnwrap(WeightReader(source).decodedWeight("linear_weight").floats())
+        let decoded = try XCTUnwrap(WeightReader(package).decodedWeight("linear_weight").floats())
+        let entries: [[Float]] = [[0.5, -1, 0.125], [-0.25, 0.75, 1]]
+        for row in 0..<2 {
+            let scale = original[(row * 64)..<(row * 64 + 64)].map(\.magnitude).max() ?? 0
+            for column in 0..<64 {
+                let expected = Half.toFloat(Half.fromFloat(entries[row][column % 3] * scale))
+                XCTAssertEqual(decoded[row * 64 + column], expected, "\(row) \(column)")
+            }
+        }
     }
 
     func testACustomPaletteOfEightEntriesTakesFourBitsBeforeIOS18() throws {
