@@ -93,7 +93,7 @@ func runPalettize(
     return Palettized(layout: used, lut: lut.array, indices: indices.array, scale: scale.array)
 }
 
-/// Memory that the tests own.
+/// Memory for a test. It is never freed: its pointers are used after its last mention, when it may be gone already.
 final class Bytes {
     let pointer: UnsafeMutableRawPointer
     var count: Int
@@ -108,8 +108,6 @@ final class Bytes {
         self.init(elements.count * MemoryLayout<Element>.stride)
         elements.withUnsafeBytes { if $0.count > 0 { pointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) } }
     }
-
-    deinit { pointer.deallocate() }
 
     var array: [UInt8] { Array(UnsafeRawBufferPointer(start: pointer, count: count)) }
     var bytePointer: UnsafePointer<UInt8> { UnsafePointer(pointer.assumingMemoryBound(to: UInt8.self)) }
