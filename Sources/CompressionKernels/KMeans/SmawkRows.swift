@@ -113,6 +113,12 @@ extension SmawkRows {
         return (column == 0 ? end.w : start.w) + clusterCost(end - start)
     }
 
+    /// The same where the column is not 0.
+    @inline(__always)
+    func entry(_ row: Int, _ column: Int, _ end: SIMD4<Double>, _ start: SIMD4<Double>) -> Double {
+        column > row ? end.w + 0.0 : start.w + clusterCost(end - start)
+    }
+
     @inline(never)
     func isCancelled() -> Bool { cancelled != nil && cancelled.unsafelyUnwrapped.pointee != 0 }
 }
@@ -164,30 +170,38 @@ extension SmawkRows {
     ) -> Int {
         let rowCount = count &>> depth
         let stride = 1 &<< depth
-        let first = stride &- 1
         let skipped = columns == nil && !isListed ? gap : -1
+        // The stack is never empty after the first column: only the first can be column 0.
+        let first = columns == nil ? (skipped == 0 ? 1 : 0) : Int(columns.unsafelyUnwrapped[0])
+        kept[0] = Int32(truncatingIfNeeded: first)
+        minima[0] = entry(stride &- 1, first)
         var top = 0
-        var c = 0
+        var row = stride &- 1
+        var c = columns == nil ? first &+ 1 : 1
         while c < columnCount {
             let column = columns == nil ? c : Int(columns.unsafelyUnwrapped[c])
             c &+= 1
             if column == skipped { continue }
-            var value = 0.0
-            var isKnown = false
-            while top > 0 {
-                let candidate = entry(first &+ (top &- 1) &* stride, column)
-                if candidate >= minima[top &- 1] { break }
-                top &-= 1
-                value = candidate
-                isKnown = true
-            }
-            if top < rowCount {
-                kept[top] = Int32(truncatingIfNeeded: column)
-                minima[top] = isKnown ? value : entry(first &+ top &* stride, column)
+            let start = prefix[column]
+            var value = entry(row, column, prefix[row &+ 1], start)
+            if value >= minima[top] {
+                if top &+ 1 == rowCount { continue }
                 top &+= 1
+                row &+= stride
+                value = entry(row, column, prefix[row &+ 1], start)
+            } else {
+                while top > 0 {
+                    let next = entry(row &- stride, column, prefix[row &- stride &+ 1], start)
+                    if next >= minima[top &- 1] { break }
+                    top &-= 1
+                    row &-= stride
+                    value = next
+                }
             }
+            kept[top] = Int32(truncatingIfNeeded: column)
+            minima[top] = value
         }
-        return top
+        return top &+ 1
     }
 }
 
@@ -230,11 +244,12 @@ extension SmawkRows {
             let last = r &+ 1 < rowCount ? argmins[row &+ stride] : kept[keptCount &- 1]
             var argmin = kept[c]
             var column = argmin
+            let end = prefix[row &+ 1]
             var best = entry(row, Int(argmin))
             while column != last {
                 c &+= 1
                 column = kept[c]
-                let value = entry(row, Int(column))
+                let value = entry(row, Int(column), end, prefix[Int(column)])
                 if value < best {
                     argmin = column
                     best = value
@@ -253,11 +268,12 @@ extension SmawkRows {
         while row < count {
             let last = row &+ 1 < count ? Int(argmins[row &+ 1]) : count &- 1
             var argmin = column
+            let end = prefix[row &+ 1]
             var best = entry(row, argmin)
             while column < last {
                 column &+= 1
                 if column == gap { continue }
-                let value = entry(row, column)
+                let value = entry(row, column, end, prefix[column])
                 if value < best {
                     argmin = column
                     best = value
