@@ -1,0 +1,288 @@
+// Building blocks of k-means on vectors: seeding (k-means++) and Lloyd's two steps, over a range of points.
+//
+// Formula   label(x) = argmin over j of |x - c_j|^2, found as the least |c_j|^2 / 2 - x . c_j;  c_j = weighted mean of
+//           its points.
+// Paper     Lloyd: Least Squares Quantization in PCM (1982). Arthur, Vassilvitskii: k-means++ (2007).
+// Goals     1. The same bits on every processor and for any split of the work among threads. 2. Time.
+// Rounding  Binary32 for distances, with no contraction and a fixed number of lanes; binary64 for sums, in the order of
+//           the points. Of equal distances the lowest centroid wins.
+// Cost      count k dim / 8 vector multiplications and subtractions an assignment.
+// Differs   scikit-learn finds |x - c|^2 by matrix products in the type of its input. Centre the points before the call:
+//           then the cancellation is no worse than that of the distances themselves.
+//
+// Points are stored by component ("planes"): component d of point i is points[d * stride + i]. The stride is a multiple
+// of 16, ranges begin at a multiple of 16, and the arrays by point (labels, distances, weights) have `stride` places. What
+// lies between the end of the last range and the next multiple of 16 is read and written, but counts for nothing.
+
+@inline(__always)
+func eight(_ base: UnsafePointer<Float>, _ index: Int) -> SIMD8<Float> {
+    UnsafeRawPointer(base + index).loadUnaligned(as: SIMD8<Float>.self)
+}
+
+// MARK: - Lloyd
+
+/// Sets labels[start..<end] to the nearest of `k` centroids.
+///
+/// - Parameters:
+///   - centroids: `k` rows of `dim`.
+///   - halfNorms: |c|^2 / 2 of each.
+/// - Returns: whether a label changed.
+public func vectorKMeansAssign(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+    _ labels: UnsafeMutablePointer<Int32>
+) -> Bool {
+    // A constant length unrolls the inner loop and keeps the points in registers.
+    switch dim {
+    case 2: assignPoints(points, stride, start, end, 2, centroids, halfNorms, k, labels)
+    case 4: assignPoints(points, stride, start, end, 4, centroids, halfNorms, k, labels)
+    case 8: assignPoints(points, stride, start, end, 8, centroids, halfNorms, k, labels)
+    default: assignPoints(points, stride, start, end, dim, centroids, halfNorms, k, labels)
+    }
+}
+
+@inline(__always)
+func assignPoints(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+    _ labels: UnsafeMutablePointer<Int32>
+) -> Bool {
+    var changed = SIMD8<Int32>(repeating: 0)
+    var i = start
+    while i < end {
+        var bestA = SIMD8<Float>(repeating: .infinity)
+        var bestB = bestA
+        var labelA = SIMD8<Int32>(repeating: 0)
+        var labelB = labelA
+        var centroid = centroids
+        var j = 0
+        while j < k {
+            var a = SIMD8<Float>(repeating: halfNorms[j])
+            var b = a
+            var d = 0
+            while d < dim {
+                let c = SIMD8<Float>(repeating: centroid[d])
+                a -= eight(points, d &* stride &+ i) * c
+                b -= eight(points, d &* stride &+ i &+ 8) * c
+                d &+= 1
+            }
+            let number = SIMD8<Int32>(repeating: Int32(truncatingIfNeeded: j))
+            let lessA = a .< bestA
+            let lessB = b .< bestB
+            bestA.replace(with: a, where: lessA)
+            bestB.replace(with: b, where: lessB)
+            labelA.replace(with: number, where: lessA)
+            labelB.replace(with: number, where: lessB)
+            centroid += dim
+            j &+= 1
+        }
+        let target = UnsafeMutableRawPointer(labels + i)
+        changed |= target.loadUnaligned(as: SIMD8<Int32>.self) ^ labelA
+        changed |= (target + 32).loadUnaligned(as: SIMD8<Int32>.self) ^ labelB
+        target.storeBytes(of: labelA, as: SIMD8<Int32>.self)
+        (target + 32).storeBytes(of: labelB, as: SIMD8<Int32>.self)
+        i &+= 16
+    }
+    return changed != SIMD8<Int32>(repeating: 0)
+}
+
+/// Adds the points of a range to the sums of their clusters.
+///
+/// - Parameters:
+///   - weights: one for each point, or nil for 1.
+///   - sums: for each cluster `dim` weighted sums and the sum of weights.
+public func vectorKMeansAccumulate(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ weights: UnsafePointer<Float>?, _ labels: UnsafePointer<Int32>, _ sums: UnsafeMutablePointer<Double>
+) {
+    switch dim {
+    case 2: accumulatePoints(points, stride, start, end, 2, weights, labels, sums)
+    case 4: accumulatePoints(points, stride, start, end, 4, weights, labels, sums)
+    case 8: accumulatePoints(points, stride, start, end, 8, weights, labels, sums)
+    default: accumulatePoints(points, stride, start, end, dim, weights, labels, sums)
+    }
+}
+
+@inline(__always)
+func accumulatePoints(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ weights: UnsafePointer<Float>?, _ labels: UnsafePointer<Int32>, _ sums: UnsafeMutablePointer<Double>
+) {
+    var i = start
+    while i < end {
+        let row = sums + Int(labels[i]) &* (dim &+ 1)
+        let weight = weights == nil ? 1.0 : Double(weights.unsafelyUnwrapped[i])
+        var d = 0
+        while d < dim {
+            row[d] += weight * Double(points[d &* stride &+ i])
+            d &+= 1
+        }
+        row[dim] += weight
+        i &+= 1
+    }
+}
+
+/// Sets distances[start..<end] to the squared distance of each point to the centroid of its label.
+public func vectorKMeansDistances(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ labels: UnsafePointer<Int32>, _ distances: UnsafeMutablePointer<Float>
+) {
+    var i = start
+    while i < end {
+        let centroid = centroids + Int(labels[i]) &* dim
+        var sum: Float = 0
+        var d = 0
+        while d < dim {
+            let difference = points[d &* stride &+ i] - centroid[d]
+            sum += difference * difference
+            d &+= 1
+        }
+        distances[i] = sum
+        i &+= 1
+    }
+}
+
+// MARK: - Seeding
+
+@inline(__always)
+func squaredDistances(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ i: Int, _ dim: Int, _ centre: UnsafePointer<Float>
+) -> SIMD8<Float> {
+    var sum = SIMD8<Float>(repeating: 0)
+    var d = 0
+    while d < dim {
+        let difference = eight(points, d &* stride &+ i) - SIMD8<Float>(repeating: centre[d])
+        sum += difference * difference
+        d &+= 1
+    }
+    return sum
+}
+
+@inline(__always)
+func total(_ lanes: SIMD8<Float>) -> Double {
+    let half = lanes.lowHalf + lanes.highHalf
+    return (Double(half.x) + Double(half.y)) + (Double(half.z) + Double(half.w))
+}
+
+/// The sum over a range of weight * min(distance, |x - candidate|^2): what the potential of k-means++ would become.
+///
+/// - Parameters:
+///   - weights: one for each point.
+///   - distances: to the nearest centre so far; 0 past the end of the points.
+public func vectorKMeansPotential(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ weights: UnsafePointer<Float>, _ distances: UnsafePointer<Float>, _ candidate: UnsafePointer<Float>
+) -> Double {
+    switch dim {
+    case 2: potentialPoints(points, stride, start, end, 2, weights, distances, candidate)
+    case 4: potentialPoints(points, stride, start, end, 4, weights, distances, candidate)
+    case 8: potentialPoints(points, stride, start, end, 8, weights, distances, candidate)
+    default: potentialPoints(points, stride, start, end, dim, weights, distances, candidate)
+    }
+}
+
+@inline(__always)
+func potentialPoints(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ weights: UnsafePointer<Float>, _ distances: UnsafePointer<Float>, _ candidate: UnsafePointer<Float>
+) -> Double {
+    var sum = SIMD8<Float>(repeating: 0)
+    var i = start
+    while i < end {
+        var nearest = squaredDistances(points, stride, i, dim, candidate)
+        let old = eight(distances, i)
+        nearest.replace(with: old, where: old .< nearest)
+        sum += eight(weights, i) * nearest
+        i &+= 8
+    }
+    return total(sum)
+}
+
+/// Lowers the distances of a range to those to a new centre.
+///
+/// - Returns: the sum of weight * distance over the range.
+public func vectorKMeansLower(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ weights: UnsafePointer<Float>, _ distances: UnsafeMutablePointer<Float>, _ centre: UnsafePointer<Float>
+) -> Double {
+    var sum = SIMD8<Float>(repeating: 0)
+    var i = start
+    while i < end {
+        var nearest = squaredDistances(points, stride, i, dim, centre)
+        let old = eight(distances, i)
+        nearest.replace(with: old, where: old .< nearest)
+        UnsafeMutableRawPointer(distances + i).storeBytes(of: nearest, as: SIMD8<Float>.self)
+        sum += eight(weights, i) * nearest
+        i &+= 8
+    }
+    return total(sum)
+}
+
+// MARK: - Improving
+
+/// What each point of a range costs, and what it would cost more without its centroid.
+///
+/// - Parameters:
+///   - centroids: at least 2.
+///   - labels: set to the nearest centroid.
+///   - distances: set to the squared distance to it, |x|^2 + 2 (|c|^2 / 2 - x . c), at least 0.
+///   - gaps: set to the squared distance to the second nearest, less that.
+public func vectorKMeansGaps(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+    _ labels: UnsafeMutablePointer<Int32>, _ distances: UnsafeMutablePointer<Float>,
+    _ gaps: UnsafeMutablePointer<Float>
+) {
+    switch dim {
+    case 2: gapsOfPoints(points, stride, start, end, 2, centroids, halfNorms, k, labels, distances, gaps)
+    case 4: gapsOfPoints(points, stride, start, end, 4, centroids, halfNorms, k, labels, distances, gaps)
+    case 8: gapsOfPoints(points, stride, start, end, 8, centroids, halfNorms, k, labels, distances, gaps)
+    default: gapsOfPoints(points, stride, start, end, dim, centroids, halfNorms, k, labels, distances, gaps)
+    }
+}
+
+@inline(__always)
+func gapsOfPoints(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+    _ labels: UnsafeMutablePointer<Int32>, _ distances: UnsafeMutablePointer<Float>,
+    _ gaps: UnsafeMutablePointer<Float>
+) {
+    let zero = SIMD8<Float>(repeating: 0)
+    var i = start
+    while i < end {
+        var best = SIMD8<Float>(repeating: .infinity)
+        var second = best
+        var label = SIMD8<Int32>(repeating: 0)
+        var j = 0
+        while j < k {
+            var score = SIMD8<Float>(repeating: halfNorms[j])
+            var d = 0
+            while d < dim {
+                score -= eight(points, d &* stride &+ i) * SIMD8<Float>(repeating: centroids[j &* dim &+ d])
+                d &+= 1
+            }
+            let less = score .< best
+            var other = score
+            other.replace(with: best, where: less)
+            second.replace(with: other, where: other .< second)
+            best.replace(with: score, where: less)
+            label.replace(with: SIMD8<Int32>(repeating: Int32(truncatingIfNeeded: j)), where: less)
+            j &+= 1
+        }
+        var norm = zero
+        var d = 0
+        while d < dim {
+            let x = eight(points, d &* stride &+ i)
+            norm += x * x
+            d &+= 1
+        }
+        var distance = norm + (best + best)
+        distance.replace(with: zero, where: distance .< zero)
+        let gap = second - best
+        UnsafeMutableRawPointer(labels + i).storeBytes(of: label, as: SIMD8<Int32>.self)
+        UnsafeMutableRawPointer(distances + i).storeBytes(of: distance, as: SIMD8<Float>.self)
+        UnsafeMutableRawPointer(gaps + i).storeBytes(of: gap + gap, as: SIMD8<Float>.self)
+        i &+= 8
+    }
+}

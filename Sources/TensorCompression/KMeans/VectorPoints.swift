@@ -1,0 +1,155 @@
+import CSwiftCompress
+import CompressionKernels
+
+#if arch(x86_64)
+import CompressionKernelsV3
+#endif
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// Memory that is zero at first and freed with the object; running out of it is an error, not the end of the process.
+final class VectorMemory<Element: BitwiseCopyable>: @unchecked Sendable {
+    let base: UnsafeMutablePointer<Element>
+
+    init(_ count: Int) throws(CompressionError) {
+        guard let memory = calloc(max(count, 1), MemoryLayout<Element>.stride) else {
+            throw CompressionError(
+                kind: .outOfMemory,
+                message: "[kmeans] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
+        }
+        base = memory.bindMemory(to: Element.self, capacity: max(count, 1))
+    }
+
+    deinit { free(base) }
+}
+
+/// Points of vector k-means by component, with what Lloyd's iteration keeps for each of them.
+///
+/// Work is cut into chunks whose length depends on the number of points alone, and their sums are added in order: the
+/// result is the same for any number of threads.
+final class VectorPoints: @unchecked Sendable {
+    let count: Int
+    let dim: Int
+    /// Distance between components: `count` rounded up to a multiple of 16.
+    let stride: Int
+    let planes: VectorMemory<Float>
+    /// One for each point; 0 past the last.
+    let weights: VectorMemory<Float>
+    let labels: VectorMemory<Int32>
+    let distances: VectorMemory<Float>
+    let chunkLength: Int
+    let chunkCount: Int
+
+    /// - Parameter k: the clusters looked for; a chunk has at least 4 points for each, so that the sums of all chunks take no
+    ///   more memory than the points.
+    init(_ count: Int, _ dim: Int, _ k: Int) throws(CompressionError) {
+        self.count = count
+        self.dim = dim
+        stride = (count + 15) / 16 * 16
+        chunkLength = (max(4096, count / 512, 4 * k) + 15) / 16 * 16
+        chunkCount = (count + chunkLength - 1) / chunkLength
+        planes = try VectorMemory(stride * dim)
+        weights = try VectorMemory(stride)
+        labels = try VectorMemory(stride)
+        distances = try VectorMemory(stride)
+        for i in 0..<stride { labels.base[i] = -1 }
+    }
+
+    @inline(__always)
+    func chunk(_ index: Int) -> (start: Int, end: Int) {
+        (index * chunkLength, min(count, (index + 1) * chunkLength))
+    }
+
+    /// Copies the components of a point.
+    func copyPoint(_ index: Int, to target: UnsafeMutablePointer<Float>) {
+        for d in 0..<dim { target[d] = planes.base[d * stride + index] }
+    }
+}
+
+// MARK: - The build of each kernel that suits this processor
+
+#if arch(x86_64)
+private let usesV3 = swc_cpu_level() >= 3
+#endif
+
+extension VectorPoints {
+    func assign(
+        _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int
+    ) -> Bool {
+        #if arch(x86_64)
+        if usesV3 {
+            return CompressionKernelsV3.vectorKMeansAssign(
+                planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
+        }
+        #endif
+        return CompressionKernels.vectorKMeansAssign(
+            planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
+    }
+
+    func accumulate(_ start: Int, _ end: Int, _ sums: UnsafeMutablePointer<Double>) {
+        #if arch(x86_64)
+        if usesV3 {
+            CompressionKernelsV3.vectorKMeansAccumulate(
+                planes.base, stride, start, end, dim, weights.base, labels.base, sums)
+            return
+        }
+        #endif
+        CompressionKernels.vectorKMeansAccumulate(
+            planes.base, stride, start, end, dim, weights.base, labels.base, sums)
+    }
+
+    func measure(_ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>) {
+        #if arch(x86_64)
+        if usesV3 {
+            CompressionKernelsV3.vectorKMeansDistances(
+                planes.base, stride, start, end, dim, centroids, labels.base, distances.base)
+            return
+        }
+        #endif
+        CompressionKernels.vectorKMeansDistances(
+            planes.base, stride, start, end, dim, centroids, labels.base, distances.base)
+    }
+
+    func potential(_ start: Int, _ end: Int, _ candidate: UnsafePointer<Float>) -> Double {
+        #if arch(x86_64)
+        if usesV3 {
+            return CompressionKernelsV3.vectorKMeansPotential(
+                planes.base, stride, start, end, dim, weights.base, distances.base, candidate)
+        }
+        #endif
+        return CompressionKernels.vectorKMeansPotential(
+            planes.base, stride, start, end, dim, weights.base, distances.base, candidate)
+    }
+
+    func lower(_ start: Int, _ end: Int, _ centre: UnsafePointer<Float>) -> Double {
+        #if arch(x86_64)
+        if usesV3 {
+            return CompressionKernelsV3.vectorKMeansLower(
+                planes.base, stride, start, end, dim, weights.base, distances.base, centre)
+        }
+        #endif
+        return CompressionKernels.vectorKMeansLower(
+            planes.base, stride, start, end, dim, weights.base, distances.base, centre)
+    }
+
+    func findGaps(
+        _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+        _ gaps: UnsafeMutablePointer<Float>
+    ) {
+        #if arch(x86_64)
+        if usesV3 {
+            CompressionKernelsV3.vectorKMeansGaps(
+                planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, distances.base, gaps)
+            return
+        }
+        #endif
+        CompressionKernels.vectorKMeansGaps(
+            planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, distances.base, gaps)
+    }
+}
