@@ -101,7 +101,8 @@ struct VectorBreathing {
         for n in 0..<size {
             var from = 0
             for j in 1..<k where errors.base[j] > errors.base[from] { from = j }
-            let deviation = masses.base[from] > 0 ? (errors.base[from] / masses.base[from] / Double(dim)).squareRoot() : 0
+            let mass = masses.base[from]
+            let deviation = mass > 0 ? (errors.base[from] / mass / Double(dim)).squareRoot() : 0
             errors.base[from] = -1
             for d in 0..<dim {
                 let offset = 0.5 * deviation * (2 * numbers.unit() - 1)
