@@ -65,7 +65,7 @@ class SwiftBuild(build_ext):
         return [] if MACOS else ["-Xswiftc", "-static-stdlib", "-Xlinker", "-s"]
 
     def engine_flags(self, scratch: Path) -> list[str]:
-        """The engine exports the C ABI alone, so that no Swift symbol meets another library's in one process."""
+        """Export the C ABI alone from the engine, so that no Swift symbol meets another library's in one process."""
         exports = scratch / "exports"
         if MACOS:
             exports.write_text("_swc_*\n")

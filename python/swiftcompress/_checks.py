@@ -9,7 +9,7 @@ LARGEST = 2**63 - 1
 
 
 def message(operation: str, name: str, found: object, allowed: str) -> str:
-    """The text of an error about one argument."""
+    """Word an error about one argument."""
     return f"[{operation}] {name}: found {found}, allowed {allowed}"
 
 

@@ -62,8 +62,8 @@ def package_tensor(package: _Package, number: int, /) -> NDArray[np.uint8]: ...
 def package_decompress(package: _Package, name: bytes, function: bytes, /) -> tuple[bytes, NDArray[np.uint8]]: ...
 def package_save(package: _Package, path: bytes, /) -> None: ...
 def compress(
-    input: bytes,
-    output: bytes,
+    source: bytes,
+    target: bytes,
     options: bytes,
     progress: Callable[[int, int, str], object] | None,
     lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,

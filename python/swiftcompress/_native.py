@@ -12,13 +12,13 @@ def _load() -> ModuleType:
         from swiftcompress import _core
     except ImportError as error:
         raise ImportError(
-            f"swiftcompress: the native engine could not be loaded ({error}). Reinstall the package; in a source tree run "
-            "`pip install -e .`, which needs Swift 6.3 or newer."
+            f"swiftcompress: the native engine could not be loaded ({error}). Reinstall the package; in a source tree "
+            "run `pip install -e .`, which needs Swift 6.3 or newer."
         ) from error
     if _core.abi_version() != _core.ABI_VERSION:
         raise ImportError(
-            f"swiftcompress: the extension module was built for version {_core.ABI_VERSION} of the engine's interface, the "
-            f"engine library has version {_core.abi_version()}. Reinstall the package."
+            f"swiftcompress: the extension module was built for version {_core.ABI_VERSION} of the engine's interface, "
+            f"the engine library has version {_core.abi_version()}. Reinstall the package."
         )
     return _core
 

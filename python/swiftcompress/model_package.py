@@ -44,7 +44,7 @@ class Operation:
     name: str
     """Its name; unique within its block."""
     type: str
-    """ "const", "conv", "constexpr_lut_to_dense", ..."""
+    """What it does: "const", "conv", "constexpr_lut_to_dense", ..."""
     function: str
     """The function that it is in."""
     outputs: tuple[str, ...]
@@ -68,7 +68,7 @@ class StoredWeight:
     shape: tuple[int, ...]
     """Its sizes."""
     operation: str
-    """ "const", or the type of the operation that it is written into."""
+    """The type of the operation that it is written into; "const" for a constant of its own."""
     file: str
     """The weight file, as the program names it; empty for a value in the program itself."""
     offset: int
@@ -119,8 +119,8 @@ class Weights(Mapping[str, Array]):
     """The arrays that a package stores, by name, each made when it is asked for.
 
     An array is a read-only view of the mapped file and keeps it open. Elements narrower than a byte, which NumPy has no
-    types for, are unpacked into a read-only int8 or uint8 copy; `packed` gives the bytes as stored. bfloat16 and 8-bit floats have
-    the types of ml_dtypes where that is installed, otherwise they are views as uint16 and uint8.
+    types for, are unpacked into a read-only int8 or uint8 copy; `packed` gives the bytes as stored. bfloat16 and
+    8-bit floats have the types of ml_dtypes where that is installed, otherwise they are views as uint16 and uint8.
     """
 
     def __init__(self, package: "_Package", entries: dict[str, tuple[int, StoredWeight]]) -> None:
@@ -157,8 +157,8 @@ class Weights(Mapping[str, Array]):
 class ModelPackage:
     """An opened ``.mlpackage``.
 
-    Opening reads the program's outline, and no weights. The files must not be changed by others while the package, or an array
-    of it, is in use; replacing the whole package, as `save` does, is fine.
+    Opening reads the program's outline, and no weights. The files must not be changed by others while the package, or
+    an array of it, is in use; replacing the whole package, as `save` does, is fine.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class ModelPackage:
 
     @property
     def model_type(self) -> str:
-        """ "mlProgram", "pipeline", "neuralNetwork", ..."""
+        """What kind of model it is: "mlProgram", "pipeline", "neuralNetwork", ..."""
         return str(self._model["model_type"])
 
     @cached_property
@@ -218,7 +218,10 @@ class ModelPackage:
 
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
-        """Every operation of every function, constants included; those of nested blocks follow the operation they are in."""
+        """Every operation of every function, constants included, in program order.
+
+        Operations of nested blocks follow the operation that the blocks belong to.
+        """
         return tuple(
             Operation(**{**entry, "outputs": tuple(entry["outputs"])}) for entry in self._describe(_OPERATIONS)
         )
@@ -234,10 +237,10 @@ class ModelPackage:
     def weights(self) -> Weights:
         """The stored arrays: name -> zero-copy read-only array of the mapped file.
 
-        They are the constants in weight files, floating-point constants of one dimension or more written into the program,
-        and the arrays of compressed weights, named ``weight.lut``, ``weight.indices``, ``weight.scale`` and so on. Where several
-        functions have a name, it is qualified as ``function/name``; a name that one function has several times gets
-        ``#2``, ``#3``, ... from the second on.
+        They are the constants in weight files, floating-point constants of one dimension or more written into the
+        program, and the arrays of compressed weights, named ``weight.lut``, ``weight.indices``, ``weight.scale`` and
+        so on. Where several functions have a name, it is qualified as ``function/name``; a name that one function has
+        several times gets ``#2``, ``#3``, ... from the second on.
         """
         stored = [StoredWeight(**{**entry, "shape": tuple(entry["shape"])}) for entry in self._weight_part["weights"]]
         names = _unique_names([(entry.function, entry.name) for entry in stored])
@@ -256,7 +259,7 @@ class ModelPackage:
         return dict(zip(names, found, strict=True))
 
     def decompressed(self, name: str) -> Array:
-        """The dense values of a weight, as a new array.
+        """Expand a weight into a new dense array.
 
         Parameters
         ----------
@@ -293,7 +296,8 @@ class ModelPackage:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an identical package.
 
-        It appears at `path` complete or not at all; a package that was there is replaced. `path` may be the package itself.
+        It appears at `path` complete or not at all; a package that was there is replaced. `path` may be the package
+        itself.
 
         Raises
         ------
@@ -311,7 +315,7 @@ def _unique_names(pairs: list[tuple[str, str]]) -> list[str]:
     functions: dict[str, set[str]] = {}
     for function, name in pairs:
         functions.setdefault(name, set()).add(function)
-    taken = {name for name in functions}
+    taken = set(functions)
     seen: dict[str, int] = {}
     result = []
     for function, name in pairs:
@@ -327,7 +331,7 @@ def _unique_names(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def _elements(raw: Array, dtype: str, bits: int, shape: tuple[int, ...]) -> Array:
-    """Stored bytes as an array of their type."""
+    """View stored bytes as an array of their type."""
     if bits < 8:
         count = int(np.prod(shape, dtype=np.int64))
         return unpack_bits(raw, bits, count, dtype.startswith("int")).reshape(shape)
@@ -344,4 +348,5 @@ def _numpy_type(dtype: str) -> np.dtype[Any]:
         import ml_dtypes
     except ImportError:
         return np.dtype(otherwise)
-    return np.dtype(getattr(ml_dtypes, name))
+    extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return extension

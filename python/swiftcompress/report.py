@@ -67,10 +67,7 @@ class CompressionReport:
     def __init__(self, values: dict[str, Any]) -> None:
         names = {field.name for field in fields(WeightRecord)}
         self._values = values
-        self.weights = tuple(
-            WeightRecord(**{k: tuple(v) if k == "shape" else v for k, v in record.items() if k in names})
-            for record in values["weights"]
-        )
+        self.weights = tuple(_record(record, names) for record in values["weights"])
         self.warnings: tuple[str, ...] = tuple(values["warnings"])
         self.input: str = values["input"]
         self.output: str = values["output"]
@@ -105,7 +102,7 @@ class CompressionReport:
         return sum(record.bytes_after for record in self.weights)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as dictionaries, lists, numbers and text, as ``swiftcompress palettize --json`` prints it."""
+        """Copy the report as dictionaries, lists, numbers and text: what ``swiftcompress palettize --json`` prints."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
         return copy
 
@@ -132,6 +129,11 @@ class CompressionReport:
         )
         lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
+
+
+def _record(values: dict[str, Any], names: set[str]) -> WeightRecord:
+    known = {key: value for key, value in values.items() if key in names}
+    return WeightRecord(**{**known, "shape": tuple(values["shape"])})
 
 
 def _change(values: dict[str, int]) -> tuple[int, int]:

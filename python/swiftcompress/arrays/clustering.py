@@ -17,8 +17,8 @@ class KMeansResult:
     """What `kmeans_1d` and `kmeans` found."""
 
     centroids: NDArray[np.float64]
-    """float64: (k,) and ascending from `kmeans_1d`, (k, d) from `kmeans`. Fewer than asked for where there are fewer distinct
-    points."""
+    """float64: (k,) and ascending from `kmeans_1d`, (k, d) from `kmeans`. Fewer than asked for where there are fewer
+    distinct points."""
     labels: NDArray[np.int32]
     """The centroid of each point: the shape of the values, or (n,)."""
     inertia: float
@@ -33,8 +33,8 @@ def kmeans_1d(values: Any, k: int, *, weights: Any = None) -> KMeansResult:
     """Split numbers into `k` clusters with the least possible sum of squared distances.
 
     The result is the true optimum, not an approximation that depends on a start: dynamic programming over the sorted
-    distinct values, in float64 (Grønlund et al., "Fast exact k-means, k-medians and Bregman divergence clustering in 1D",
-    2017). Memory grows with the number of distinct values and not with `k`.
+    distinct values, in float64 (Grønlund et al., "Fast exact k-means, k-medians and Bregman divergence clustering in
+    1D", 2017). Memory grows with the number of distinct values and not with `k`.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def kmeans(
     max_iter
         Rounds of one start at most, 1 or more.
     tol
-        A start ends when its centroids move by no more than this, as a sum of squares in units of the mean variance of the
-        components (scikit-learn's measure). 0 or more; 0 runs until nothing changes.
+        A start ends when its centroids move by no more than this, as a sum of squares in units of the mean variance
+        of the components (scikit-learn's measure). 0 or more; 0 runs until nothing changes.
 
     Returns
     -------

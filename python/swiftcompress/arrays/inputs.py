@@ -81,7 +81,7 @@ def _from_torch(operation: str, name: str, tensor: Any) -> Array:
 
 
 def as_floats(operation: str, name: str, value: Any) -> Array:
-    """A floating-point array of a type the engine computes in.
+    """View a floating-point array in a type the engine computes in.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def as_doubles(operation: str, name: str, value: Any, shape: tuple[int, ...] | N
         When the array is not of `shape`.
     """
     array = as_array(operation, name, value)
-    if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype) or array.dtype.itemsize > 8:
+    if (array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype)) or array.dtype.itemsize > 8:
         raise TypeError(
             message(operation, name, f"an array of {array.dtype}", "an array of real numbers, float64 at most")
         )
@@ -116,7 +116,7 @@ def as_doubles(operation: str, name: str, value: Any, shape: tuple[int, ...] | N
 
 
 def as_mask(operation: str, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A mask as bytes: 0 for elements that take no part.
+    """View a mask as bytes: 0 for elements that take no part.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def require_shape(operation: str, name: str, array: Array, shape: tuple[int, ...
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    """Whether a NumPy type is the bfloat16 of ml_dtypes, which registers it with NumPy."""
+    """Whether a NumPy type is the bfloat16 of ml_dtypes."""
     return dtype.name == "bfloat16"
 
 

@@ -22,7 +22,10 @@ ENTRIES = (2, 4, 8, 16, 64, 256)
 
 
 def checked(operation: str, lut_function: LUTFunction, cluster_dim: int) -> CheckedLUTFunction:
-    """The function as the engine calls it: its answer converted, and refused with the reason where it makes no sense."""
+    """Wrap the function as the engine calls it.
+
+    Its answer is converted, and refused with the reason where it makes no sense.
+    """
 
     def call(_number: int, group: Array) -> tuple[Array, NDArray[np.uint8]]:
         vectors = group.size // cluster_dim

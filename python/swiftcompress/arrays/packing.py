@@ -60,7 +60,7 @@ def pack_bits(codes: Any, nbits: int) -> NDArray[np.uint8]:
 
 
 def _as_bytes(array: Array, nbits: int) -> Array:
-    """The codes as int8 or uint8, which tells the engine what range they have."""
+    """Narrow the codes to int8 or uint8, which tells the engine what range they have."""
     if array.dtype in (np.int8, np.uint8) or array.size == 0:
         return array if array.dtype == np.int8 else array.astype(np.uint8, copy=False)
     lowest, highest = int(array.min()), int(array.max())

@@ -27,11 +27,12 @@ class Palettized:
     """
 
     lut: Array
-    """The lookup tables in the weight's dtype. Its rank is the weight's + 2: 1 everywhere but for the number of groups at the
-    channel axis, then ``2**nbits`` entries, then the length of one (`cluster_dim`). Entries that are not needed are 0."""
+    """The lookup tables in the weight's dtype. Its rank is the weight's + 2: 1 everywhere but for the number of groups
+    at the channel axis, then ``2**nbits`` entries, then the length of one (`cluster_dim`). Entries not needed are
+    0."""
     indices: NDArray[np.uint8]
-    """One code for each element, in the weight's shape; with `cluster_dim` > 1 one for each vector, and the channel axis is
-    that many times shorter. Where `mask` is 0 a code has no meaning."""
+    """One code for each element, in the weight's shape; with `cluster_dim` > 1 one for each vector, and the channel
+    axis is that many times shorter. Where `mask` is 0 a code has no meaning."""
     nbits: int
     """Bits of a code."""
     vector_axis: int | None = None
@@ -63,8 +64,10 @@ class Palettized:
 
     @property
     def nbytes(self) -> int:
-        """Bytes to store it: packed codes, lookup tables and scales; elements that a mask left out count with their own
-        bytes, and the mask with one bit for each element."""
+        """Bytes to store it: packed codes, lookup tables and scales.
+
+        Elements that a mask left out count with their own bytes, and the mask with one bit for each element.
+        """
         size = -(-self.indices.size * self.nbits // 8) + self.lut.nbytes
         if self.per_channel_scale is not None:
             size += self.per_channel_scale.nbytes
@@ -83,8 +86,8 @@ class Palettized:
     def decompress(self) -> Array:
         """Expand to an array in the weight's dtype and shape.
 
-        Codes are looked up bit for bit; a scale is applied by one multiplication in the weight's dtype; elements that took no
-        part have the value they had.
+        Codes are looked up bit for bit; a scale is applied by one multiplication in the weight's dtype; elements that
+        took no part have the value they had.
 
         Raises
         ------
@@ -96,7 +99,8 @@ class Palettized:
         lut, scale, kept = self.lut, self.per_channel_scale, self.kept_values
         indices, mask = self.indices, self.mask
         if inputs.is_bfloat16(self.dtype):  # exact in float32; so is the product of two of them before it is rounded
-            lut, scale, kept = (None if part is None else part.astype(np.float32) for part in (lut, scale, kept))
+            lut = lut.astype(np.float32)
+            scale, kept = (None if part is None else part.astype(np.float32) for part in (scale, kept))
         if indices.ndim == 0:
             lut, indices = lut[np.newaxis], indices.reshape(1)
             scale, mask = (None if part is None else part.reshape(1) for part in (scale, mask))
@@ -132,18 +136,19 @@ def palettize(
 ) -> Palettized:
     """Replace the elements of an array by codes into lookup tables of ``2**nbits`` entries.
 
-    The numbers are those of coremltools 9.0, bit for bit, where it clusters exactly (float16 groups of 10,000 elements or
-    more, and every mode but k-means); its approximate iteration elsewhere is replaced by the exact optimum.
+    The numbers are those of coremltools 9.0, bit for bit, where it clusters exactly (float16 groups of 10,000
+    elements or more, and every mode but k-means); its approximate iteration elsewhere is replaced by the exact
+    optimum.
 
     Parameters
     ----------
     weight
-        float16, float32, float64 or bfloat16, any shape and layout: a NumPy array, a torch tensor on the CPU, or anything
-        else NumPy can view. It is not changed. bfloat16 is computed in float32; the lookup table is then rounded to
-        bfloat16, as ml_dtypes.bfloat16 where that package is installed and as float32 where not.
+        float16, float32, float64 or bfloat16, any shape and layout: a NumPy array, a torch tensor on the CPU, or
+        anything else NumPy can view. It is not changed. bfloat16 is computed in float32; the lookup table is then
+        rounded to bfloat16, as ml_dtypes.bfloat16 where that package is installed and as float32 where not.
     nbits
-        1, 2, 3, 4, 6 or 8. With mode "unique", the least width to use; None: the fewest bits that do. With mode "custom"
-        the function decides, and this is not used.
+        1, 2, 3, 4, 6 or 8. With mode "unique", the least width to use; None: the fewest bits that do. With mode
+        "custom" the function decides, and this is not used.
     mode
         "kmeans": the least sum of squared errors, exactly (for vectors: k-means++ and Lloyd's iteration).
         "uniform": entries at equal distances from the least element to the greatest.
@@ -156,13 +161,14 @@ def palettize(
     channel_axis
         The axis of the channels, ``-weight.ndim`` to ``weight.ndim - 1``.
     cluster_dim
-        Length of an entry, 1 or more: that many neighbouring channels form a vector. Must divide the channels of a group.
+        Length of an entry, 1 or more: that many neighbouring channels form a vector. Must divide the channels of a
+        group.
     enable_per_channel_scale
         Divide each channel by its greatest magnitude first (1 where that is 0), in the weight's dtype.
     lut_function
-        For mode "custom": called with one group after the other, each a copy with the channel axis swapped to the front.
-        Returns a lookup table of 2, 4, 8, 16, 64 or 256 entries (the same number for every group) and one index for each
-        element (or vector) in C order, as arrays or lists.
+        For mode "custom": called with one group after the other, each a copy with the channel axis swapped to the
+        front. Returns a lookup table of 2, 4, 8, 16, 64 or 256 entries (the same number for every group) and one
+        index for each element (or vector) in C order, as arrays or lists.
     importance
         How much each element counts in k-means: finite, 0 or more, in the weight's shape. None: all alike.
     mask
@@ -245,7 +251,7 @@ def _axis(operation: str, channel_axis: Any, rank: int) -> int:
 def _empty(
     array: Array, mode: str, nbits: int, group_size: int, axis: int, cluster_dim: int, scaled: int, *, masked: bool
 ) -> Palettized:
-    """An array without elements has lookup tables of zeros and no codes."""
+    """Make the result for an array without elements: lookup tables of zeros and no codes."""
     channels = array.shape[axis]
     if mode == "uniform" and cluster_dim > 1:
         raise NotImplementedError(message("palettize", "cluster_dim", cluster_dim, "1 with mode uniform"))

@@ -1,4 +1,4 @@
-"""coremltools' own objects, recognized by class and attributes. coremltools is never imported here unless it already is."""
+"""coremltools' own objects, recognized by class and attributes: coremltools is not imported for it."""
 
 import os
 import sys
@@ -69,7 +69,7 @@ def save_mlmodel(operation: str, model: Any, path: str) -> None:
 
 
 def load_mlmodel(path: str, like: Any) -> Any:
-    """An MLModel of the package at `path`, opened as `like` was: same compute unit, loaded into Core ML only if it was."""
+    """Open the package at `path` as `like` was: same compute unit, loaded into Core ML only if that was."""
     return type(like)(
         os.fspath(path),
         skip_model_load=like.__proxy__ is None,

@@ -1,4 +1,4 @@
-"""What to compress, and how: coremltools' configuration classes, with its names, defaults and rules, as plain dataclasses."""
+"""What to compress, and how: coremltools' configuration classes, with its names, defaults and rules."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ class OpCompressorConfig:
         raise NotImplementedError
 
     def _to_options(self, functions: list[CheckedLUTFunction]) -> dict[str, Any]:
-        """The engine's JSON; functions are put into `functions` and referred to by their number."""
+        """Make the engine's JSON; functions are put into `functions` and referred to by their number."""
         raise NotImplementedError
 
 
@@ -51,8 +51,8 @@ class OpPalettizerConfig(OpCompressorConfig):
         "kmeans", "uniform", "unique" or "custom", in any case; kept in upper case, as coremltools does. See
         `swiftcompress.palettize`.
     nbits
-        1, 2, 3, 4, 6 or 8. Required for "kmeans" and "uniform"; must not be given for "unique" (the fewest bits that hold the
-        distinct values) and "custom" (the function decides).
+        1, 2, 3, 4, 6 or 8. Required for "kmeans" and "uniform"; must not be given for "unique" (the fewest bits that
+        hold the distinct values) and "custom" (the function decides).
     lut_function
         For "custom": called with each group of each weight; returns (lut, indices). See `swiftcompress.palettize`.
     granularity
@@ -203,8 +203,9 @@ def _check_op_config(config: Any) -> None:
 class OptimizationConfig:
     """Configurations for all weights, for those of some types of operations, and for some by name.
 
-    A weight's configuration is looked up under its own name and that of the operation that uses it in `op_name_configs`, then
-    under that operation's type in `op_type_configs`; `global_config` is for the rest. None leaves a weight alone.
+    A weight's configuration is looked up under its own name and that of the operation that uses it in
+    `op_name_configs`, then under that operation's type in `op_type_configs`; `global_config` is for the rest. None
+    leaves a weight alone.
 
     Parameters
     ----------
@@ -272,8 +273,8 @@ class OptimizationConfig:
         ----------
         config_dict
             "config_type": the class of the configurations, such as "OpPalettizerConfig"; an entry may have its own.
-            "global_config": the fields of one. "op_type_configs" and "op_name_configs": such fields by type and by name. It is
-            not changed.
+            "global_config": the fields of one. "op_type_configs" and "op_name_configs": such fields by type and by
+            name. It is not changed.
 
         Raises
         ------

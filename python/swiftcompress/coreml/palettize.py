@@ -34,26 +34,27 @@ def palettize_weights(
 ) -> Any:
     """Palettize the weights of a Core ML package.
 
-    Which weights, along which axis and with which numbers: as ``coremltools.optimize.coreml.palettize_weights`` of coremltools 9.0, save
-    for k-means, which is exact here for every size and type. Names of weights and operations stay what they are, and everything
-    that is not a compressed weight is copied byte for byte.
+    Which weights, along which axis and with which numbers: as ``coremltools.optimize.coreml.palettize_weights`` of
+    coremltools 9.0, save for k-means, which is exact here for every size and type. Names of weights and operations
+    stay what they are, and everything that is not a compressed weight is copied byte for byte.
 
     Parameters
     ----------
     model
-        The path of an ``.mlpackage``, a `swiftcompress.ModelPackage`, or a ``coremltools.models.MLModel``. It is not changed.
+        The path of an ``.mlpackage``, a `swiftcompress.ModelPackage`, or a ``coremltools.models.MLModel``. It is not
+        changed.
     config
         An `OptimizationConfig`, ours or coremltools'.
     joint_compression
         Must be False: compressing what is compressed already is not implemented.
     output
-        Where to write the result, a path that ends in ``.mlpackage``; it appears there complete or not at all, and may be the
-        input. None: a temporary folder that goes away with the object returned.
+        Where to write the result, a path that ends in ``.mlpackage``; it appears there complete or not at all, and
+        may be the input. None: a temporary folder that goes away with the object returned.
     num_threads
         Threads at most; None: one for each core. Never changes a result.
     progress
-        True: a progress bar on a terminal, nothing elsewhere. A function is called about every 50 ms with the weights done, the
-        weights in all and the name of the last one.
+        True: a progress bar on a terminal, nothing elsewhere. A function is called about every 50 ms with the weights
+        done, the weights in all and the name of the last one.
     strict
         Make errors of names that match nothing, and of weights that are left alone for a reason nobody asked for.
     compat
@@ -68,7 +69,8 @@ def palettize_weights(
     Raises
     ------
     TypeError, ValueError
-        For arguments that are not of the kind or in the range described, or that the model's deployment target does not allow.
+        For arguments that are not of the kind or in the range described, or that the model's deployment target does
+        not allow.
     NotImplementedError
         For joint compression.
     ModelFormatError
@@ -138,7 +140,7 @@ class _Run:
         return result
 
     def from_mlmodel(self, model: Any, output: Path | None) -> Any:
-        """The description of an MLModel may have been changed since it was read, so it is written anew first."""
+        # The description of an MLModel may have been changed since it was read, so it is written anew first.
         folder = _temporary_folder()
         try:
             source = os.path.join(folder, "input.mlpackage")

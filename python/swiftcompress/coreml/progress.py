@@ -11,10 +11,10 @@ ProgressFunction = Callable[[int, int, str], object]
 
 @contextmanager
 def progress_function(progress: bool | ProgressFunction, title: str) -> Iterator[ProgressFunction | None]:
-    """What to call about every 50 ms, or None.
+    """Give what to call about every 50 ms, or None.
 
-    A function is called as it is. True: a bar of tqdm where that is installed and standard error is a terminal, a line of text
-    where only the latter, otherwise nothing.
+    A function is called as it is. True: a bar of tqdm where that is installed and standard error is a terminal, a
+    line of text where only the latter, otherwise nothing.
     """
     stream = sys.stderr
     if callable(progress):
