@@ -238,9 +238,9 @@ class ModelPackage:
         """The stored arrays: name -> zero-copy read-only array of the mapped file.
 
         They are the constants in weight files, floating-point constants of one dimension or more written into the
-        program, and the arrays of compressed weights, named ``weight.lut``, ``weight.indices``, ``weight.scale`` and
-        so on. Where several functions have a name, it is qualified as ``function/name``; a name that one function has
-        several times gets ``#2``, ``#3``, ... from the second on.
+        program, and the arrays of compressed weights, named after their operation and parameter: ``weight.lut``,
+        ``weight.indices``, ... Where several functions have a name, it is qualified as ``function/name``; a name that one
+        function has several times gets ``#2``, ``#3``, ... from the second on.
         """
         stored = [StoredWeight(**{**entry, "shape": tuple(entry["shape"])}) for entry in self._weight_part["weights"]]
         names = _unique_names([(entry.function, entry.name) for entry in stored])

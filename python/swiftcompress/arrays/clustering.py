@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from swiftcompress import _checks, _native
 from swiftcompress._checks import integer, message
-from swiftcompress.arrays.inputs import Array, as_array, as_doubles, as_floats
+from swiftcompress.arrays.inputs import Array, as_array, as_doubles, as_weight
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -137,7 +137,7 @@ def kmeans(
 
 def _points(operation: str, points: Any) -> Array:
     array = as_array(operation, "points", points)
-    floats = array.astype(np.float64) if array.dtype.kind in "iu" else as_floats(operation, "points", array)
+    floats = array.astype(np.float64) if array.dtype.kind in "iu" else as_weight(operation, "points", array)[0]
     if floats.ndim != 2 or 0 in floats.shape:
         raise ValueError(
             message(operation, "points", f"an array of shape {floats.shape}", "shape (n, d), neither of them 0")

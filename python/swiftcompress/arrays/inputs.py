@@ -80,20 +80,22 @@ def _from_torch(operation: str, name: str, tensor: Any) -> Array:
     return array
 
 
-def as_floats(operation: str, name: str, value: Any) -> Array:
-    """View a floating-point array in a type the engine computes in.
+def as_weight(operation: str, name: str, value: Any) -> tuple[Array, bool]:
+    """View a floating-point array in a type the engine computes in; also tell whether it was bfloat16.
+
+    bfloat16 becomes float32, exactly.
 
     Raises
     ------
     TypeError
-        When its elements are not float16, float32, float64 or bfloat16 (which becomes float32, exactly).
+        When its elements are not float16, float32, float64 or bfloat16.
     """
     array = as_array(operation, name, value)
     if is_bfloat16(array.dtype):
-        return array.astype(np.float32)
+        return array.astype(np.float32), True
     if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
         raise TypeError(message(operation, name, f"an array of {array.dtype}", FLOATS))
-    return array
+    return array, is_torch_bfloat16(value)
 
 
 def as_doubles(operation: str, name: str, value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:

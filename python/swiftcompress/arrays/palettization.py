@@ -208,7 +208,7 @@ def palettize(
     dtype('float32')
     """
     operation = "palettize"
-    array = inputs.as_floats(operation, "weight", weight)
+    array, narrow = inputs.as_weight(operation, "weight", weight)
     _checks.choice(operation, "mode", mode, MODES)
     vector = integer(operation, "cluster_dim", cluster_dim, 1, "a whole number of 1 or more")
     function = _check_function(operation, mode, lut_function, vector)
@@ -225,7 +225,7 @@ def palettize(
     )
     threads = _checks.threads(operation, num_threads)
     if array.size == 0:
-        return _empty(array, mode, *settings[1:6], masked=mask is not None)
+        return _empty(inputs.to_bfloat16(array) if narrow else array, mode, *settings[1:6], masked=mask is not None)
     # The engine takes one axis or more: a number is a row of one.
     row = array.reshape(1) if array.ndim == 0 else array
     lut, indices, scale, width, axis = _native.palettize(row, *settings, counts, taking_part, function, threads)
@@ -233,7 +233,7 @@ def palettize(
         lut, indices = lut[0], indices.reshape(())
         scale = None if scale is None else scale.reshape(())
     kept = None if taking_part is None else array[taking_part == 0]
-    if inputs.is_torch_bfloat16(weight) or inputs.is_bfloat16(getattr(weight, "dtype", array.dtype)):
+    if narrow:
         lut = inputs.to_bfloat16(lut)
         scale = None if scale is None else inputs.to_bfloat16(scale)
         kept = None if kept is None else inputs.to_bfloat16(kept)

@@ -1,0 +1,67 @@
+"""The report object."""
+
+import json
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+import swiftcompress.coreml as cto
+
+
+@pytest.fixture(scope="module")
+def report(fixtures: Path) -> cto.CompressionReport:
+    config = cto.OptimizationConfig(cto.OpPalettizerConfig(nbits=4), op_type_configs={"conv": None})
+    report: cto.CompressionReport = cto.palettize_weights(fixtures / "mixed_ios18.mlpackage", config).report
+    return report
+
+
+def test_records(report: cto.CompressionReport) -> None:
+    assert len(report) == len(report.weights) == len(report.compressed) + len(report.declined)
+    by_name = {record.name: record for record in report.weights}
+    linear, conv = by_name["linear_weight"], by_name["conv_weight"]
+    assert (linear.action, linear.reason, linear.nbits, linear.shape) == ("palettized", None, 4, (48, 64))
+    assert (linear.bytes_before, linear.bytes_after) == (48 * 64 * 2, 48 * 64 // 2 + 16 * 2)
+    assert linear.bits_per_weight == pytest.approx(linear.bytes_after * 8 / (48 * 64))
+    assert linear.snr_db is not None
+    assert 15 < linear.snr_db < 25
+    assert conv.action == "declined"
+    assert conv.reason
+    assert conv.snr_db is None
+    with pytest.raises(FrozenInstanceError):
+        conv.action = "palettized"  # type: ignore[misc]
+
+
+def test_totals(report: cto.CompressionReport) -> None:
+    assert report.bytes_before == sum(record.bytes_before for record in report.weights)
+    assert report.bytes_after == sum(record.bytes_after for record in report.weights) < report.bytes_before
+    assert report.package_bytes[1] < report.package_bytes[0]
+    assert report.specification_version == (9, 9)
+    assert report.operation == "palettize"
+
+
+def test_dictionary_is_a_copy(report: cto.CompressionReport) -> None:
+    values = report.to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert len(values["weights"]) == len(report)
+    values["weights"].clear()
+    assert len(report.to_dict()["weights"]) == len(report)
+    assert str(cto.CompressionReport(report.to_dict())) == str(report)
+    assert str(cto.CompressionReport.from_json(json.dumps(report.to_dict()))) == str(report)
+
+
+def test_fields_of_a_later_version_are_kept_in_the_dictionary(report: cto.CompressionReport) -> None:
+    values = report.to_dict()
+    values["weights"][0]["cosine"] = 1.0
+    later = cto.CompressionReport(values)
+    assert later.weights == report.weights
+    assert later.to_dict()["weights"][0]["cosine"] == 1.0
+
+
+def test_table(report: cto.CompressionReport) -> None:
+    lines = str(report).splitlines()
+    assert lines[0].split()[0] == "weight"
+    assert len(lines) == len(report) + 3 + len(report.warnings)
+    assert all(record.name in line for record, line in zip(report.weights, lines[2:], strict=False))
+    assert f"{len(report.compressed)} of {len(report)} weights palettized" in lines[len(report) + 2]
+    assert "\n" not in repr(report)
