@@ -150,6 +150,70 @@ final class PalettizeTests: XCTestCase {
         XCTAssertTrue(try runPalettize(tensor(data, [10], Float.self), .init(nbits: 2)) == alike)
     }
 
+    func testImportancesThatOverflow() throws {
+        let data = Bytes([1, 1, 2] as [Double])
+        let importance = Bytes([1e308, 1e308, 1])
+        XCTAssertThrowsError(
+            try runPalettize(
+                tensor(data, [3], Double.self), .init(nbits: 1),
+                importance: .float64(UnsafePointer(importance.pointer.assumingMemoryBound(to: Double.self))))
+        ) { XCTAssertEqual(($0 as? CompressionError)?.kind, .invalidArgument) }
+    }
+
+    /// Squares that overflow binary64 make no sense of the costs; the result is unspecified, but there is one.
+    func testHugeValues() throws {
+        let data = Bytes([1e300, -1e300, 1e299, 3e200, 0, 1, -2] as [Double])
+        let result = try runPalettize(tensor(data, [7], Double.self), .init(nbits: 2))
+        XCTAssertTrue(result.indices.allSatisfy { $0 < 4 })
+    }
+
+    // MARK: - Vectors
+
+    func testVectors() throws {
+        let data = halves(12 * 50, seed: 41)
+        let bytes = Bytes(data)
+        let floats = Bytes(data.map { floatValue(half: $0) })
+        for (view, axis) in [
+            (tensor(bytes, [12, 50], UInt16.self), 0), (tensor(floats, [50, 12], Float.self), -1),
+            (tensor(bytes, [5, 12, 10], UInt16.self), 1),
+        ] {
+            var last = Double.infinity
+            for nbits in [1, 3, 6, 8] {
+                for group in [12, 6, 4] {
+                    let options = PalettizationOptions(
+                        nbits: nbits, granularity: .perGroupedChannel(groupSize: group), channelAxis: axis,
+                        clusterDim: 2, seed: 5)
+                    let result = try runPalettize(view, options)
+                    for threads in [2, 8] {
+                        XCTAssertTrue(try runPalettize(view, options, threads: threads) == result)
+                    }
+                    let error = try paletteError(
+                        view, result.layout, lut: Bytes(result.lut).pointer,
+                        indices: Bytes(result.indices).bytePointer, pool: WorkPool(threads: 1))
+                    // A group has group * 50 / 2 vectors: few enough for 8 bits are all kept.
+                    if group * 25 <= 1 << nbits { XCTAssertEqual(error.squaredError, 0) }
+                    if group == 12 {
+                        XCTAssertLessThan(error.squaredError, last)
+                        last = error.squaredError
+                    }
+                }
+            }
+        }
+    }
+
+    func testVectorsThatDoNotMatter() throws {
+        // Two kinds of vectors count; the outlier does not.
+        let data = Bytes([0, 0, 1, 1, 500, 500, 0, 0] as [Float])
+        let importance = Bytes([1, 0, 0, 2, 0, 0, 1, 1] as [Float])
+        let result = try runPalettize(
+            tensor(data, [4, 2], Float.self), .init(nbits: 1, channelAxis: 1, clusterDim: 2),
+            importance: .float32(UnsafePointer(importance.pointer.assumingMemoryBound(to: Float.self))))
+        XCTAssertEqual(Bytes(result.lut).elements(Float.self).sorted(), [0, 0, 1, 1])
+        XCTAssertEqual(result.indices[0], result.indices[3])
+        XCTAssertNotEqual(result.indices[0], result.indices[1])
+        XCTAssertEqual(result.indices[1], result.indices[2])
+    }
+
     // MARK: - Uniform
 
     func testUniformNeverOverflows() throws {

@@ -22,7 +22,12 @@ func clusterDistinct(
     let values = distinct.values.pointer
     let weights = distinct.weights.pointer
     var pulling = 0
-    for i in 0..<count where weights[i] > 0 { pulling += 1 }
+    for i in 0..<count where weights[i] > 0 {
+        pulling += 1
+        guard weights[i] <= .greatestFiniteMagnitude else {
+            throw .invalid("[\(operation)] importance: those of the value \(values[i]) add up to infinity")
+        }
+    }
     if pulling == 0 {
         for i in 0..<count { weights[i] = 1 }
         pulling = count
