@@ -1,0 +1,140 @@
+"""Damaged packages: an error that names the file, never a crash, never memory beyond the file's size.
+
+Every case runs in a process of its own kind (support/damage_worker.py), many cases to a process.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import HERE, sample
+from support import damage
+
+FORMAT = {"ModelFormatError"}
+FORMAT_OR_FILE = {"ModelFormatError", "OSError"}
+ANY_REFUSAL = {"ModelFormatError", "OSError", "ValueError", "NotImplementedError"}
+
+
+def run_all(base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path) -> list[dict[str, Any]]:
+    """One answer per case, in order; a case that killed the process says so and a new process does the rest."""
+    outputs = folder / "outputs"
+    outputs.mkdir()
+    names, paths = [], []
+    for index, (name, apply) in enumerate(cases):
+        path = folder / f"case_{index}.mlpackage"
+        shutil.copytree(base, path)
+        apply(path)
+        names.append(name)
+        paths.append(str(path))
+    answers: list[dict[str, Any]] = []
+    while len(answers) < len(paths):
+        rest = paths[len(answers) :]
+        try:
+            process = subprocess.run(
+                [sys.executable, str(HERE / "support" / "damage_worker.py"), str(outputs / "out.mlpackage")],
+                input="\n".join(rest) + "\n", capture_output=True, text=True, timeout=300,
+            )  # fmt: skip
+            lines, code, errors = process.stdout.splitlines(), process.returncode, process.stderr
+        except subprocess.TimeoutExpired as expired:
+            lines, code, errors = (expired.stdout or b"").decode().splitlines(), "timeout", ""
+        answers += [json.loads(line) for line in lines]
+        if len(lines) < len(rest):
+            answers.append({"outcome": f"process ended: {code}", "message": errors[-500:], "left": [], "kib": 0})
+    for name, answer in zip(names, answers, strict=True):
+        answer["name"] = name
+    return answers
+
+
+def complain(answers: list[dict[str, Any]], allowed: set[str], *, about: str = "") -> None:
+    __tracebackhide__ = True
+    wrong = []
+    for answer in answers:
+        if answer["outcome"] not in allowed:
+            wrong.append(f"{answer['name']}: {answer['outcome']} {answer['message'][:200]}")
+        elif about and answer["outcome"] == "ModelFormatError" and about not in answer["message"]:
+            wrong.append(f"{answer['name']}: the message does not name {about}: {answer['message'][:200]}")
+        if answer["outcome"] != "ok" and answer["left"]:
+            wrong.append(f"{answer['name']}: left behind: {answer['left']}")
+        if answer["kib"] > 64 * 1024:
+            wrong.append(f"{answer['name']}: {answer['kib'] // 1024} MiB of memory")
+    assert not wrong, f"{len(wrong)} of {len(answers)} cases:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("target", ["iOS16", "iOS18"])
+def test_weight_file(packages: Any, tmp_path: Path, target: str) -> None:
+    answers = run_all(packages("small", target), damage.weight_file_damage(), tmp_path)
+    complain(answers, FORMAT_OR_FILE, about="weight.bin")
+    lost = {"weight.bin missing", "weight.bin is a folder"}
+    assert all(a["outcome"] == "ModelFormatError" for a in answers if a["name"] not in lost)
+
+
+def test_messages_give_an_offset(packages: Any, tmp_path: Path) -> None:
+    cases = [(n, d) for n, d in damage.weight_file_damage() if n.startswith("record: ")]
+    answers = run_all(packages("small", "iOS16"), cases, tmp_path)
+    silent = [a for a in answers if not any(ch.isdigit() for ch in a["message"].split("weight.bin")[-1])]
+    assert not silent, silent
+
+
+@pytest.mark.parametrize("target", ["iOS16", "iOS18"])
+def test_model_values(packages: Any, tmp_path: Path, target: str) -> None:
+    complain(run_all(packages("small", target), damage.model_file_damage(), tmp_path), ANY_REFUSAL)
+
+
+def test_model_wire(packages: Any, tmp_path: Path) -> None:
+    base = packages("small", "iOS16")
+    complain(run_all(base, damage.wire_damage(damage.model_file(base).read_bytes()), tmp_path), ANY_REFUSAL | {"ok"})
+
+
+def test_cut_models_are_format_errors(packages: Any, tmp_path: Path) -> None:
+    base = packages("small", "iOS18")
+    cases = [
+        (n, d) for n, d in damage.wire_damage(damage.model_file(base).read_bytes()) if "cut" in n or "length" in n or "varint" in n
+    ]
+    complain(run_all(base, cases, tmp_path), FORMAT, about="model.mlmodel")
+
+
+def test_manifest(packages: Any, tmp_path: Path) -> None:
+    complain(run_all(packages("small", "iOS16"), damage.manifest_damage(), tmp_path), FORMAT_OR_FILE)
+
+
+@pytest.mark.parametrize("seed, count", sample([(s, 250) for s in range(12)], 2, seed=9))
+@pytest.mark.parametrize("name, target", [("small", "iOS16"), ("nested", "iOS18"), ("multifunction", "iOS18"), ("pipeline", "iOS16")])
+def test_flipped_bytes_of_the_model(packages: Any, tmp_path: Path, name: str, target: str, seed: int, count: int) -> None:
+    base = packages(name, target)
+    size = damage.model_file(base).stat().st_size
+    complain(run_all(base, damage.flips(damage.model_file, size, count, seed), tmp_path), ANY_REFUSAL | {"ok"})
+
+
+@pytest.mark.parametrize("seed", sample(range(12), 2, seed=10))
+def test_flipped_bytes_of_the_records(packages: Any, tmp_path: Path, seed: int) -> None:
+    base = packages("small", "iOS18")
+    complain(run_all(base, damage.flips(damage.weight_file, 128, 200, seed), tmp_path), ANY_REFUSAL | {"ok"})
+
+
+@pytest.mark.parametrize("seed", sample(range(12), 1, seed=11))
+def test_flipped_bytes_of_the_manifest(packages: Any, tmp_path: Path, seed: int) -> None:
+    base = packages("extra_items", "iOS16")
+    size = (base / "Manifest.json").stat().st_size
+    complain(run_all(base, damage.flips(lambda p: p / "Manifest.json", size, 250, seed), tmp_path), ANY_REFUSAL | {"ok"})
+
+
+def test_every_length_of_the_model(packages: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Cut at every byte (a sample by default): refused, or what remains is itself a whole message."""
+    base = packages("small", "iOS16")
+    size = damage.model_file(base).stat().st_size
+    cases = [(f"cut to {n}", damage.truncate(damage.model_file, n)) for n in sample(range(size), 150, seed=12)]
+    answers = run_all(base, cases, tmp_path)
+    complain(answers, ANY_REFUSAL | {"ok"})
+    from coremltools.proto import Model_pb2
+
+    model = damage.model_file(base).read_bytes()
+    for answer in answers:
+        if answer["outcome"] == "ok":
+            Model_pb2.Model().ParseFromString(model[: int(answer["name"].split()[-1])])

@@ -1,0 +1,167 @@
+"""sc.kmeans_1d against coremltools._deps._kmeans1d.cluster, bit for bit, on the same (distinct values, weights)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import sample
+from support import reference
+from support.arrays import adversarial, assert_same_bits
+
+import swiftcompress as sc
+
+
+def expected(values: np.ndarray, k: int, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """The oracle on distinct ascending values with summed weights; labels in the input's order."""
+    flat = values.ravel().astype(np.float64)
+    distinct, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    summed = counts.astype(np.float64)
+    if weights is not None:
+        summed = np.bincount(inverse.ravel(), weights=weights.ravel().astype(np.float64))
+    centroids, labels = reference.kmeans_1d(distinct, min(k, len(distinct)), summed)
+    each = labels[inverse.ravel()]
+    parts = (flat - centroids[each]) ** 2
+    inertia = float((parts * (1.0 if weights is None else weights.ravel().astype(np.float64))).sum())
+    return centroids, each.reshape(values.shape), inertia
+
+
+def check(values: np.ndarray, k: int, weights: np.ndarray | None = None) -> None:
+    __tracebackhide__ = True
+    kept = values.copy()
+    ours = sc.kmeans_1d(values, k) if weights is None else sc.kmeans_1d(values, k, weights=weights)
+    centroids, labels, inertia = expected(kept, k, weights)
+    assert_same_bits(values, kept, "the input")
+    assert ours.centroids.dtype == np.float64
+    used = np.unique(labels)
+    assert len(used) == len(centroids), "the oracle left a cluster empty: compare by hand"
+    assert_same_bits(ours.centroids, centroids, "centroids")
+    assert ours.labels.shape == values.shape
+    assert np.array_equal(ours.labels, labels)
+    assert ours.inertia == pytest.approx(inertia, rel=1e-9, abs=1e-300)
+
+
+@pytest.mark.parametrize("case", sorted(adversarial(np.float64)))
+@pytest.mark.parametrize("k", [1, 2, 3, 7, 16, 64])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_adversarial(case: str, k: int, dtype: Any) -> None:
+    values = adversarial(dtype, rows=12, columns=20)[case]
+    if _oracle_leaves_empty(values, k, None):
+        _no_worse_than_the_oracle(values, k, None)
+        return
+    check(values, k)
+
+
+@pytest.mark.parametrize("case", sample(sorted(adversarial(np.float64)), 12, seed=3))
+@pytest.mark.parametrize("k", [1, 2, 5, 16])
+def test_adversarial_weighted(case: str, k: int) -> None:
+    values = adversarial(np.float32, rows=12, columns=20)[case]
+    rng = np.random.default_rng(31)
+    for weights in (
+        rng.gamma(0.3, size=values.shape) + 1e-9,
+        rng.integers(1, 1000, values.shape).astype(np.float64),
+        10.0 ** rng.integers(-12, 12, values.shape),
+        np.ones(values.shape),
+    ):
+        if _oracle_leaves_empty(values, k, weights):
+            _no_worse_than_the_oracle(values, k, weights)
+        else:
+            check(values, k, weights)
+
+
+def _oracle_leaves_empty(values: np.ndarray, k: int, weights: np.ndarray | None) -> bool:
+    """Where rounding makes every split look alike the oracle can leave clusters empty, and their centroids undefined."""
+    centroids, labels, _ = expected(values, k, weights)
+    return len(np.unique(labels)) != len(centroids)
+
+
+def _no_worse_than_the_oracle(values: np.ndarray, k: int, weights: np.ndarray | None) -> None:
+    ours = sc.kmeans_1d(values, k, weights=weights)
+    _, _, inertia = expected(values, k, weights)
+    assert np.all(np.diff(ours.centroids) > 0)
+    assert np.isfinite(ours.centroids).all()
+    assert ours.inertia <= inertia * (1 + 1e-9)
+
+
+def test_small_cases_exhaustively() -> None:
+    """Every multiset of up to five of the values 0…4, every k: ties of every kind."""
+    from itertools import combinations_with_replacement
+
+    for size in range(1, 6):
+        for values in combinations_with_replacement(range(5), size):
+            for k in range(1, 6):
+                check(np.array(values, np.float64), k)
+
+
+def test_random_sizes() -> None:
+    rng = np.random.default_rng(32)
+    for size in [1, 2, 3, 5, 17, 97, 256, 257, 1009, 4096]:
+        for k in (1, 2, 16, 256):
+            values = rng.standard_normal(size)
+            rng.shuffle(values)
+            check(values, k)
+            check(values, k, rng.random(size) + 1e-3)
+
+
+@pytest.mark.parametrize("k", [2, 16, 256])
+def test_many_values(k: int) -> None:
+    check(np.random.default_rng(33).standard_normal(100_003).astype(np.float32), k)
+
+
+def test_integer_and_nested_input() -> None:
+    ours = sc.kmeans_1d([[3, 1], [1, 2]], 2)
+    assert ours.labels.shape == (2, 2)
+    assert ours.centroids.tolist() == expected(np.array([[3, 1], [1, 2]], float), 2, None)[0].tolist()
+
+
+def test_more_clusters_than_values() -> None:
+    ours = sc.kmeans_1d(np.array([2.0, 1.0, 2.0]), 8)
+    assert ours.centroids.tolist() == [1.0, 2.0]
+    assert ours.labels.tolist() == [1, 0, 1]
+    assert ours.inertia == 0
+
+
+def test_zero_weights() -> None:
+    """A value of no weight is still labelled, and pulls nothing."""
+    values = np.array([0.0, 1.0, 10.0, 11.0, 500.0])
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 0.0])
+    ours = sc.kmeans_1d(values, 2, weights=weights)
+    assert ours.inertia == pytest.approx(1.0)
+    assert ours.labels.shape == values.shape
+
+
+@pytest.mark.parametrize(
+    "values, k, weights",
+    [
+        ([], 2, None),
+        ([1.0, 2.0], 0, None),
+        ([1.0, 2.0], -1, None),
+        ([1.0, np.nan], 2, None),
+        ([1.0, np.inf], 2, None),
+        ([1.0, 2.0], 2, [1.0]),
+        ([1.0, 2.0], 2, [1.0, -1.0]),
+        ([1.0, 2.0], 2, [1.0, np.nan]),
+        ([1.0, 2.0], 2, [1.0, np.inf]),
+    ],
+)
+def test_bad_arguments(values: list[float], k: int, weights: list[float] | None) -> None:
+    with pytest.raises(ValueError):
+        sc.kmeans_1d(np.array(values), k, weights=None if weights is None else np.array(weights))
+
+
+def test_memory_does_not_grow_with_k() -> None:
+    """2 million distinct values and 256 clusters: the oracle's tables would take 8 GB."""
+    script = (
+        "import resource, numpy as np, swiftcompress as sc\n"
+        "v = np.random.default_rng(0).standard_normal(2_000_000)\n"
+        "sc.kmeans_1d(v[:1000], 256)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "sc.kmeans_1d(v, 256)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 600 * 1024, f"{int(result.stdout) // 1024} MiB more"

@@ -1,0 +1,48 @@
+"""Run in a process of its own: opens and compresses every package named on standard input, one line of JSON each.
+
+A crash then shows as a missing line, and memory as the growth of the peak.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import sys
+from pathlib import Path
+
+import swiftcompress as sc
+from swiftcompress import coreml
+
+
+def use(path: str, output: str) -> None:
+    package = sc.ModelPackage(path)
+    for weight in package.weights.values():
+        weight.max(initial=0) if weight.dtype.kind == "f" else weight.tobytes()
+    for operation in package.operations:
+        repr(operation)
+    config = coreml.OptimizationConfig(global_config=coreml.OpPalettizerConfig(nbits=2, weight_threshold=0))
+    coreml.palettize_weights(path, config, output=output, progress=False)
+
+
+def main() -> None:
+    output = sys.argv[1]
+    for line in sys.stdin:
+        path = line.rstrip("\n")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            use(path, output)
+            outcome, message = "ok", ""
+        except BaseException as error:
+            outcome, message = type(error).__name__, str(error)
+            if isinstance(error, sc.ModelFormatError):
+                outcome = "ModelFormatError"
+            elif isinstance(error, OSError):
+                outcome = "OSError"
+        left = [p.name for p in Path(output).parent.iterdir()]
+        shutil.rmtree(output, ignore_errors=True)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(json.dumps({"path": path, "outcome": outcome, "message": message, "left": left, "kib": grown}), flush=True)
+
+
+main()
