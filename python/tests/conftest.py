@@ -74,7 +74,11 @@ def real_model() -> Any:
         path = find_model(name)
         if path is None:
             places = ", ".join(str(f) for f in model_folders())
-            how = "scripts/get_models.py brings it" if name in REAL_MODELS else "SWIFTCOMPRESS_TEST_MODELS may name a folder"
+            how = (
+                "scripts/get_models.py brings it"
+                if name in REAL_MODELS
+                else "SWIFTCOMPRESS_TEST_MODELS may name a folder"
+            )
             pytest.skip(f"{name}.mlpackage is not in {places}; {how}")
         return path
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import HERE, sample
 from support import damage
 
@@ -39,7 +40,7 @@ def run_all(base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path
         try:
             process = subprocess.run(
                 [sys.executable, str(HERE / "support" / "damage_worker.py"), str(outputs / "out.mlpackage")],
-                input="\n".join(rest) + "\n", capture_output=True, text=True, timeout=300,
+                input="\n".join(rest) + "\n", capture_output=True, check=False, text=True, timeout=300,
             )  # fmt: skip
             lines, code, errors = process.stdout.splitlines(), process.returncode, process.stderr
         except subprocess.TimeoutExpired as expired:
@@ -95,7 +96,9 @@ def test_model_wire(packages: Any, tmp_path: Path) -> None:
 def test_cut_models_are_format_errors(packages: Any, tmp_path: Path) -> None:
     base = packages("small", "iOS18")
     cases = [
-        (n, d) for n, d in damage.wire_damage(damage.model_file(base).read_bytes()) if "cut" in n or "length" in n or "varint" in n
+        (n, d)
+        for n, d in damage.wire_damage(damage.model_file(base).read_bytes())
+        if "cut" in n or "length" in n or "varint" in n
     ]
     complain(run_all(base, cases, tmp_path), FORMAT, about="model.mlmodel")
 
@@ -105,8 +108,12 @@ def test_manifest(packages: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed, count", sample([(s, 250) for s in range(12)], 2, seed=9))
-@pytest.mark.parametrize("name, target", [("small", "iOS16"), ("nested", "iOS18"), ("multifunction", "iOS18"), ("pipeline", "iOS16")])
-def test_flipped_bytes_of_the_model(packages: Any, tmp_path: Path, name: str, target: str, seed: int, count: int) -> None:
+@pytest.mark.parametrize(
+    "name, target", [("small", "iOS16"), ("nested", "iOS18"), ("multifunction", "iOS18"), ("pipeline", "iOS16")]
+)
+def test_flipped_bytes_of_the_model(
+    packages: Any, tmp_path: Path, name: str, target: str, seed: int, count: int
+) -> None:
     base = packages(name, target)
     size = damage.model_file(base).stat().st_size
     complain(run_all(base, damage.flips(damage.model_file, size, count, seed), tmp_path), ANY_REFUSAL | {"ok"})
@@ -122,7 +129,9 @@ def test_flipped_bytes_of_the_records(packages: Any, tmp_path: Path, seed: int) 
 def test_flipped_bytes_of_the_manifest(packages: Any, tmp_path: Path, seed: int) -> None:
     base = packages("extra_items", "iOS16")
     size = (base / "Manifest.json").stat().st_size
-    complain(run_all(base, damage.flips(lambda p: p / "Manifest.json", size, 250, seed), tmp_path), ANY_REFUSAL | {"ok"})
+    complain(
+        run_all(base, damage.flips(lambda p: p / "Manifest.json", size, 250, seed), tmp_path), ANY_REFUSAL | {"ok"}
+    )
 
 
 def test_every_length_of_the_model(packages: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import ours
-from support.oracle import OraclePackage, tree
 
 import swiftcompress as sc
+from support import ours
+from support.oracle import OraclePackage, tree
 
 SCRIPT = """
 import sys
@@ -30,10 +30,16 @@ print("done", flush=True)
 """
 
 
-def run(path: Path, output: Path, *, nbits: int = 4, before: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run(
+    path: Path, output: Path, *, nbits: int = 4, before: str = "", timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     script = SCRIPT.format(nbits=nbits, before=before)
     return subprocess.run(
-        [sys.executable, "-c", script, str(path), str(output)], capture_output=True, text=True, timeout=timeout
+        [sys.executable, "-c", script, str(path), str(output)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=timeout,
     )
 
 
@@ -318,7 +324,9 @@ def test_the_array_door_can_be_interrupted() -> None:
         "print('started', flush=True)\n"
         "sc.palettize(w, 8)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     time.sleep(0.7)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from conftest import sample
 from support import ours, reference
 from support.oracle import OraclePackage, assert_same_but
@@ -31,7 +32,10 @@ BEFORE_IOS18: list[dict[str, Any]] = [
 GROUPED = {"granularity": "per_grouped_channel"}
 SINCE_IOS18: list[dict[str, Any]] = [
     *({"mode": m, "nbits": n} for m, n in product(("kmeans", "uniform"), NBITS)),
-    *({"mode": m, "nbits": n, **GROUPED, "group_size": g} for m, n, g in product(("kmeans", "uniform"), NBITS, (1, 8, 16, 32))),
+    *(
+        {"mode": m, "nbits": n, **GROUPED, "group_size": g}
+        for m, n, g in product(("kmeans", "uniform"), NBITS, (1, 8, 16, 32))
+    ),
     *({"mode": "kmeans", "nbits": 4, **GROUPED, "group_size": 8, "channel_axis": a} for a in (0, 1)),
     {"mode": "unique"},
     {"mode": "unique", **GROUPED, "group_size": 16},
@@ -55,7 +59,11 @@ OTHER = [
     for t in TARGETS
     for p in OTHER_PACKAGES
     if p != "stateful" or t in ("iOS18", "iOS26")
-    for s in ({"mode": "kmeans", "nbits": 4}, {"mode": "uniform", "nbits": 2}, {"mode": "kmeans", "nbits": 8, "weight_threshold": 0})
+    for s in (
+        {"mode": "kmeans", "nbits": 4},
+        {"mode": "uniform", "nbits": 2},
+        {"mode": "kmeans", "nbits": 8, "weight_threshold": 0},
+    )
 ]
 
 
@@ -195,7 +203,9 @@ def original_name(name: str) -> str:
 
 
 @pytest.mark.parametrize("name, target, options", WRITTEN, ids=name_of)
-def test_every_array_of_the_written_file(packages: Any, tmp_path: Path, name: str, target: str, options: dict[str, Any]) -> None:
+def test_every_array_of_the_written_file(
+    packages: Any, tmp_path: Path, name: str, target: str, options: dict[str, Any]
+) -> None:
     """File against file: type, parameters, dtypes, shapes and bits of every constexpr operation, read by the tests' own reader."""
     path = packages(name, target)
     ours.compress(path, tmp_path / "ours.mlpackage", **options)
@@ -216,7 +226,11 @@ LOADED = [
     ("layers", "iOS18", {"mode": "kmeans", "nbits": 4, "cluster_dim": 2}),
     ("layers", "iOS18", {"mode": "kmeans", "nbits": 4, "cluster_dim": 4, **GROUPED, "group_size": 8}),
     ("layers", "iOS18", {"mode": "kmeans", "nbits": 4, "enable_per_channel_scale": True}),
-    ("layers_float32", "iOS26", {"mode": "kmeans", "nbits": 3, "enable_per_channel_scale": True, **GROUPED, "group_size": 8}),
+    (
+        "layers_float32",
+        "iOS26",
+        {"mode": "kmeans", "nbits": 3, "enable_per_channel_scale": True, **GROUPED, "group_size": 8},
+    ),
     ("tied", "iOS18", {"mode": "kmeans", "nbits": 4}),
     ("extra_items", "iOS16", {"mode": "kmeans", "nbits": 4}),
     ("garbage_words", "iOS16", {"mode": "kmeans", "nbits": 4}),
@@ -226,7 +240,9 @@ LOADED = [
 
 
 @pytest.mark.parametrize("name, target, options", LOADED, ids=name_of)
-def test_coremltools_decompresses_ours(packages: Any, tmp_path: Path, name: str, target: str, options: dict[str, Any]) -> None:
+def test_coremltools_decompresses_ours(
+    packages: Any, tmp_path: Path, name: str, target: str, options: dict[str, Any]
+) -> None:
     """coremltools loads the package and its decompress_weights gives, for every weight, what the stored tables say."""
     output = tmp_path / "ours.mlpackage"
     result = ours.compress(packages(name, target), output, **options)
@@ -272,7 +288,9 @@ def test_squared_error(packages: Any, tmp_path: Path, name: str, target: str, op
     assert_lower_error(packages(name, target), tmp_path, options)
 
 
-@pytest.mark.parametrize("name, options", [("basic_pitch", {"nbits": 4}), ("basic_pitch", {"nbits": 8}), ("crepe_tiny", {"nbits": 4})])
+@pytest.mark.parametrize(
+    "name, options", [("basic_pitch", {"nbits": 4}), ("basic_pitch", {"nbits": 8}), ("crepe_tiny", {"nbits": 4})]
+)
 def test_squared_error_of_real_models(real_model: Any, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     assert_lower_error(real_model(name), tmp_path, options)
 
@@ -325,7 +343,11 @@ def test_per_channel_scale(packages: Any, tmp_path: Path, name: str, target: str
         scale = np.abs(weight).max(axis=others, keepdims=True)
         scale[scale == 0] = 1
         palette = reference.palettize_array(
-            weight / scale, options["nbits"], mode=options.get("mode", "kmeans"), channel_axis=axis, group_size=group_size
+            weight / scale,
+            options["nbits"],
+            mode=options.get("mode", "kmeans"),
+            channel_axis=axis,
+            group_size=group_size,
         )
         assert palette is not None
         palette.scale = scale
@@ -382,4 +404,6 @@ def test_vectors(packages: Any, tmp_path: Path, options: dict[str, Any]) -> None
         theirs = decode_ios18(palette.lut, np.asarray(palette.indices).astype(np.uint8), palette.vector_axis)
         ours_total += reference.squared_error(weight, dense[name])
         theirs_total += reference.squared_error(weight, theirs)
-    assert ours_total <= theirs_total * 1.02, "one seed only: 2 % (the average over seeds is in parity/test_palettize_options.py)"
+    assert ours_total <= theirs_total * 1.02, (
+        "one seed only: 2 % (the average over seeds is in parity/test_palettize_options.py)"
+    )

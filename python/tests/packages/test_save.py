@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import swiftcompress as sc
 from support.make_packages import names
 from support.oracle import OraclePackage, tree
 from support.reference import TARGETS
 
-import swiftcompress as sc
-
-ALL = [(n, t) for t in TARGETS for n in names(t) if n in ("small", "layers", "nested") or t in ("iOS16", "iOS18", "iOS26")]
+ALL = [
+    (n, t) for t in TARGETS for n in names(t) if n in ("small", "layers", "nested") or t in ("iOS16", "iOS18", "iOS26")
+]
 
 
 @pytest.mark.parametrize("name, target", ALL)
@@ -110,4 +112,6 @@ def test_pathlib_and_relative_paths(packages: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     sc.ModelPackage(Path("ünï cøde.mlpackage")).save(Path("out.mlpackage"))
     sc.ModelPackage("ünï cøde.mlpackage/").save("again.mlpackage/")
-    assert tree(tmp_path / "out.mlpackage") == tree(tmp_path / "ünï cøde.mlpackage") == tree(tmp_path / "again.mlpackage")
+    assert (
+        tree(tmp_path / "out.mlpackage") == tree(tmp_path / "ünï cøde.mlpackage") == tree(tmp_path / "again.mlpackage")
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from support import ours, reference
 from support.oracle import OraclePackage, assert_same_but
 from swiftcompress import coreml
@@ -72,7 +73,9 @@ def test_every_float_const_has_a_record(packages: Any, tmp_path: Path) -> None:
     path = packages("layers", "iOS18")
     result = ours.compress(path, tmp_path / "out.mlpackage", nbits=4)
     floats = {
-        n: a.values for n, a in OraclePackage(path).consts().items() if a.values.dtype.kind == "f" and a.values.size >= 10
+        n: a.values
+        for n, a in OraclePackage(path).consts().items()
+        if a.values.dtype.kind == "f" and a.values.size >= 10
     }
     assert {r["name"] for r in ours.records(result)} == set(floats)
     for record in ours.records(result):
@@ -179,7 +182,12 @@ def test_strict_makes_a_declined_weight_an_error(packages: Any, tmp_path: Path) 
     output = tmp_path / "out.mlpackage"
     with pytest.raises(ValueError, match="w_60|w_59"):
         ours.compress(
-            packages("divisibility", "iOS18"), output, nbits=4, granularity="per_grouped_channel", group_size=16, strict=True
+            packages("divisibility", "iOS18"),
+            output,
+            nbits=4,
+            granularity="per_grouped_channel",
+            group_size=16,
+            strict=True,
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,9 @@ from sklearn.cluster import KMeans
 import swiftcompress as sc
 
 
-def inertia_of(points: np.ndarray, centroids: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+def inertia_of(
+    points: np.ndarray, centroids: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     parts = ((points.astype(np.float64) - centroids.astype(np.float64)[labels]) ** 2).sum(axis=1)
     return float(parts.sum() if weights is None else (parts * weights).sum())
 
@@ -82,7 +84,11 @@ def test_input_is_not_changed_and_layout_does_not_matter() -> None:
     kept = points.copy()
     expected = sc.kmeans(points, 5, seed=1)
     assert points.tobytes() == kept.tobytes()
-    for view in (np.asfortranarray(points), np.repeat(points, 2, axis=0)[::2], points.astype(points.dtype.newbyteorder())):
+    for view in (
+        np.asfortranarray(points),
+        np.repeat(points, 2, axis=0)[::2],
+        points.astype(points.dtype.newbyteorder()),
+    ):
         assert np.array_equal(sc.kmeans(view, 5, seed=1).centroids, expected.centroids)
 
 

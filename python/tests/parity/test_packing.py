@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from coremltools.optimize import _utils as theirs
-from support.arrays import assert_same_bits, layouts
 
 import swiftcompress as sc
+from support.arrays import assert_same_bits, layouts
 
 NBITS = (1, 2, 3, 4, 6, 8)
 COUNTS = (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 1009, 4099)
@@ -89,7 +89,9 @@ def test_bad_arguments(call: Any) -> None:
         call()
 
 
-@pytest.mark.parametrize("codes", [np.zeros(3, np.float32), np.array(["a"]), np.zeros(3, complex)], ids=["float", "str", "complex"])
+@pytest.mark.parametrize(
+    "codes", [np.zeros(3, np.float32), np.array(["a"]), np.zeros(3, complex)], ids=["float", "str", "complex"]
+)
 def test_not_integers(codes: np.ndarray) -> None:
     with pytest.raises((TypeError, ValueError)):
         sc.pack_bits(codes, 4)

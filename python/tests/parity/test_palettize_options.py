@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import swiftcompress as sc
 from support import reference
 from support.arrays import adversarial, assert_same_bits
 from support.oracle import decode_ios18
-
-import swiftcompress as sc
 
 DTYPES = (np.float16, np.float32)
 

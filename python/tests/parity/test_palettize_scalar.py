@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import swiftcompress as sc
 from conftest import sample
 from support import reference
 from support.arrays import adversarial, assert_same_bits, layouts
 from support.oracle import decode_ios18
-
-import swiftcompress as sc
 
 NBITS = (1, 2, 3, 4, 6, 8)
 DTYPES = (np.float16, np.float32)
 ADVERSARIAL = sorted(adversarial(np.float16))
 
 
-def check(weight: np.ndarray, nbits: int | None, mode: str = "kmeans", axis: int = 0, group_size: int = 0, **options: Any) -> None:
+def check(
+    weight: np.ndarray, nbits: int | None, mode: str = "kmeans", axis: int = 0, group_size: int = 0, **options: Any
+) -> None:
     """Same LUT, same indices, same bits; the input untouched; decompress() agrees with the tests' own decoder."""
     __tracebackhide__ = True
     before = weight.copy()
@@ -184,7 +186,9 @@ def test_a_million_float16_weights() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("nbits", NBITS)
-@pytest.mark.parametrize("shape, axis, group_size", [((60, 50), 0, 0), ((64, 96), 0, 8), ((64, 96), 1, 32), ((97,), 0, 0)])
+@pytest.mark.parametrize(
+    "shape, axis, group_size", [((60, 50), 0, 0), ((64, 96), 0, 8), ((64, 96), 1, 32), ((97,), 0, 0)]
+)
 def test_error_is_never_above_the_reference(
     dtype: Any, nbits: int, shape: tuple[int, ...], axis: int, group_size: int
 ) -> None:
@@ -317,7 +321,16 @@ def test_custom_function_that_raises() -> None:
         (np.zeros(512, np.float16), np.zeros(16, np.uint8)),
         ("lut", "indices"),
     ],
-    ids=["None", "one array", "too few indices", "index beyond the table", "five entries", "no entries", "512 entries", "text"],
+    ids=[
+        "None",
+        "one array",
+        "too few indices",
+        "index beyond the table",
+        "five entries",
+        "no entries",
+        "512 entries",
+        "text",
+    ],
 )
 def test_custom_function_that_answers_nonsense(answer: Any) -> None:
     with pytest.raises((ValueError, TypeError)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+import swiftcompress as sc
 from support import reference
 from support.arrays import assert_same_bits
 from support.oracle import decode_ios18
 
-import swiftcompress as sc
-
 settings.register_profile(
-    "here", max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "here",
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("here")
 
@@ -113,7 +118,9 @@ def test_uniform_error_is_at_most_half_a_step(weight: np.ndarray, nbits: int) ->
     step = (high - low) / (2**nbits - 1)
     error = np.abs(sc.palettize(weight, nbits, mode="uniform").decompress().astype(np.float64) - weight)
     scale = max(abs(low), abs(high))
-    assert error.max() <= step / 2 + 4 * np.finfo(weight.dtype).eps * scale + 2 * float(np.finfo(weight.dtype).smallest_subnormal)
+    assert error.max() <= step / 2 + 4 * np.finfo(weight.dtype).eps * scale + 2 * float(
+        np.finfo(weight.dtype).smallest_subnormal
+    )
 
 
 @given(tame(), NBITS)
@@ -141,7 +148,7 @@ def slack(weight: np.ndarray) -> float:
 @given(tame())
 def test_more_bits_are_never_worse(weight: np.ndarray) -> None:
     errors = [error(weight, nbits=n) for n in (1, 2, 3, 4, 6, 8)]
-    for fewer, more in zip(errors, errors[1:], strict=False):
+    for fewer, more in pairwise(errors):
         assert more <= fewer + slack(weight)
 
 
@@ -150,8 +157,10 @@ def test_finer_nested_groups_are_never_worse(case: tuple[np.ndarray, int, int], 
     weight, axis, size = case
     channels = weight.shape[axis]
     chain = [channels] + [d for d in (size, 1) if d < channels]
-    errors = [error(weight, nbits=nbits, granularity="per_grouped_channel", group_size=g, channel_axis=axis) for g in chain]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    errors = [
+        error(weight, nbits=nbits, granularity="per_grouped_channel", group_size=g, channel_axis=axis) for g in chain
+    ]
+    for coarse, fine in pairwise(errors):
         assert fine <= coarse + slack(weight)
 
 
@@ -160,7 +169,7 @@ def test_finer_groups_on_a_normal_weight() -> None:
     weight = (np.random.default_rng(0).standard_normal((2048, 2048)) * 0.02).astype(np.float16)
     errors = [error(weight, nbits=4)]
     errors += [error(weight, nbits=4, granularity="per_grouped_channel", group_size=g) for g in (1024, 64, 16, 8, 4, 2)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in pairwise(errors):
         assert fine <= coarse * (1 + 1e-6)
 
 
@@ -231,7 +240,9 @@ def test_kmeans_1d_is_optimal_for_small_inputs(values: np.ndarray, k: int, weigh
     best = optimal_inertia(values[order], importance[order], k)
     found = float((importance * (values - ours.centroids[ours.labels]) ** 2).sum())
     spread = float(np.ptp(values)) + 1e-9
-    assert found <= best + 1e-9 * importance.sum() * spread**2 + 1e-7 * max(1.0, float(np.abs(values).max())) ** 2 * 1e-6
+    assert (
+        found <= best + 1e-9 * importance.sum() * spread**2 + 1e-7 * max(1.0, float(np.abs(values).max())) ** 2 * 1e-6
+    )
 
 
 def optimal_inertia(x: np.ndarray, w: np.ndarray, k: int) -> float:

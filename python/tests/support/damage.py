@@ -156,7 +156,9 @@ def model_file_damage() -> Iterator[tuple[str, Damage]]:
 def wire_damage(model: bytes) -> Iterator[tuple[str, Damage]]:
     """Byte strings that are no protobuf, or one that costs a careless reader its stack or memory."""
     yield "model empty", replace(model_file, b"")
-    for size in sorted({1, 2, 3, 10, len(model) // 4, len(model) // 2, len(model) - 100, len(model) - 2, len(model) - 1}):
+    for size in sorted(
+        {1, 2, 3, 10, len(model) // 4, len(model) // 2, len(model) - 100, len(model) - 2, len(model) - 1}
+    ):
         yield f"model cut to {size} bytes", truncate(model_file, size)
     yield "length past the end", replace(model_file, model + b"\xb2\x1f\xff\xff\xff\xff\x0f")
     yield "length 2^63", replace(model_file, model + b"\x12" + b"\xff" * 9 + b"\x01")
@@ -167,7 +169,10 @@ def wire_damage(model: bytes) -> Iterator[tuple[str, Damage]]:
     yield "wire type 7", replace(model_file, model + b"\x0f\x00")
     yield "end of a group that never began", replace(model_file, model + b"\x0c")
     yield "half a fixed64", replace(model_file, model + b"\x09\x00\x00")
-    yield "random bytes", replace(model_file, np.random.default_rng(3).integers(0, 256, 5000).astype(np.uint8).tobytes())
+    yield (
+        "random bytes",
+        replace(model_file, np.random.default_rng(3).integers(0, 256, 5000).astype(np.uint8).tobytes()),
+    )
     yield "zeros", replace(model_file, bytes(5000))
     yield "text", replace(model_file, b"this is not a model\n" * 100)
     for depth in (200, 5_000, 100_000):
@@ -215,7 +220,9 @@ def deep_blocks(depth: int) -> bytes:
 
 
 def deep_pipelines(depth: int) -> bytes:
-    return varint(1 << 3) + varint(7) + nested(varint(1 << 3) + varint(7), depth * 2, (1, 202))  # Pipeline.models, Model.pipeline
+    return (
+        varint(1 << 3) + varint(7) + nested(varint(1 << 3) + varint(7), depth * 2, (1, 202))
+    )  # Pipeline.models, Model.pipeline
 
 
 def deep_types(depth: int) -> bytes:
@@ -255,7 +262,17 @@ def manifest_damage() -> Iterator[tuple[str, Damage]]:
 
         return apply
 
-    for value in ("", "no/such.mlmodel", "com.apple.CoreML", "../../../../etc/passwd", "/etc/passwd", 7, None, "a\x00b", "x" * 5000):
+    for value in (
+        "",
+        "no/such.mlmodel",
+        "com.apple.CoreML",
+        "../../../../etc/passwd",
+        "/etc/passwd",
+        7,
+        None,
+        "a\x00b",
+        "x" * 5000,
+    ):
         yield f"model path {str(value)[:30]!r}", change("path", value)
 
 

@@ -33,7 +33,7 @@ def main() -> None:
         try:
             use(path, output)
             outcome, message = "ok", ""
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (whatever it is, it is the answer)
             outcome, message = type(error).__name__, str(error)
             if isinstance(error, sc.ModelFormatError):
                 outcome = "ModelFormatError"
@@ -42,7 +42,9 @@ def main() -> None:
         left = [p.name for p in Path(output).parent.iterdir()]
         shutil.rmtree(output, ignore_errors=True)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(json.dumps({"path": path, "outcome": outcome, "message": message, "left": left, "kib": grown}), flush=True)
+        print(
+            json.dumps({"path": path, "outcome": outcome, "message": message, "left": left, "kib": grown}), flush=True
+        )
 
 
 main()

@@ -5,6 +5,7 @@ Each maker writes one package; `Factory` makes each at most once per session.
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import uuid
@@ -117,13 +118,18 @@ def _layers(target: str, path: Path, dtype: Any) -> None:
             pad_type="same",
             name="conv_1",
         )
-        x = mb.conv(x=x, weight=mb.const(val=w(3, 64, 16, 3, 3), name="grouped_w"), groups=4, pad_type="same", name="grouped")
+        x = mb.conv(
+            x=x, weight=mb.const(val=w(3, 64, 16, 3, 3), name="grouped_w"), groups=4, pad_type="same", name="grouped"
+        )
         t = mb.conv_transpose(x=x, weight=mb.const(val=w(4, 64, 24, 3, 3), name="transpose_w"), name="deconv")
         t2 = mb.conv_transpose(
             x=x, weight=mb.const(val=w(5, 64, 8, 3, 3), name="grouped_transpose_w"), groups=4, name="grouped_deconv"
         )
         a = mb.linear(
-            x=r, weight=mb.const(val=w(6, 128, 96), name="linear_w"), bias=mb.const(val=w(7, 128), name="linear_b"), name="lin"
+            x=r,
+            weight=mb.const(val=w(6, 128, 96), name="linear_w"),
+            bias=mb.const(val=w(7, 128), name="linear_b"),
+            name="lin",
         )
         b = mb.matmul(x=a, y=mb.const(val=w(8, 128, 80), name="matmul_y_w"), name="mm_y")
         b = mb.matmul(x=b, y=mb.const(val=w(9, 96, 80), name="matmul_yt_w"), transpose_y=True, name="mm_yt")
@@ -156,7 +162,10 @@ def small(target: str, path: Path) -> None:
     def program(x: Any) -> Any:
         x = mb.cast(x=x, dtype="fp16", name="x_cast")
         x = mb.linear(
-            x=x, weight=mb.const(val=weights(21, 40, 64), name="w"), bias=mb.const(val=weights(22, 40), name="b"), name="lin"
+            x=x,
+            weight=mb.const(val=weights(21, 40, 64), name="w"),
+            bias=mb.const(val=weights(22, 40), name="b"),
+            name="lin",
         )
         return mb.cast(x=x, dtype="fp32", name="out")
 
@@ -309,9 +318,13 @@ def _pipeline_part(target: str, source: str, result: str, index: int) -> Any:
         h = mb.linear(x=h, weight=mb.const(val=table, name="w"), name="lin")
         return mb.cast(x=h, dtype="fp32", name=result)
 
-    namespace: dict[str, Any] = {"body": body}
-    exec(f"def program({source}):\n    return body({source})", namespace)  # the input's name is the parameter's
-    return _program(target, [mb.TensorSpec(shape=(1, 64))])(namespace["program"])
+    def program(*values: Any) -> Any:
+        return body(*values)
+
+    # coremltools names the inputs after the parameters.
+    parameter = inspect.Parameter(source, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    program.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    return _program(target, [mb.TensorSpec(shape=(1, 64))])(program)
 
 
 @maker
@@ -430,7 +443,9 @@ def special_values(target: str, path: Path) -> None:
         x = mb.cast(x=x, dtype="fp16", name="x_cast")
         x = mb.add(x=x, y=mb.const(val=mask, name="mask"), name="masked")
         x = mb.linear(x=x, weight=mb.const(val=spoilt, name="w_nan"), name="lin_nan")
-        x = mb.linear(x=x, weight=mb.const(val=np.full((64, 64), 0.125, np.float16), name="w_constant"), name="lin_constant")
+        x = mb.linear(
+            x=x, weight=mb.const(val=np.full((64, 64), 0.125, np.float16), name="w_constant"), name="lin_constant"
+        )
         x = mb.linear(x=x, weight=mb.const(val=few, name="w_few"), name="lin_few")
         x = mb.linear(x=x, weight=mb.const(val=tiny, name="w_subnormal"), name="lin_subnormal")
         x = mb.linear(x=x, weight=mb.const(val=weights(84, 64, 64), name="w_plain"), name="lin_plain")
@@ -483,7 +498,9 @@ def int8_consts(target: str, path: Path) -> None:
     plain = path.with_name(path.stem + "_plain.mlpackage")
     model = reference.load(plain, plain.with_name(plain.stem + "_copy.mlpackage"))
     config = reference.cto.coreml.OptimizationConfig(
-        op_type_configs={"conv": reference.cto.coreml.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=0)}
+        op_type_configs={
+            "conv": reference.cto.coreml.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=0)
+        }
     )
     reference.cto.coreml.linear_quantize_weights(model, config).save(str(path))
 
@@ -590,8 +607,7 @@ def every_blob_type(target: str, path: Path) -> None:
         "float16": 2, "float32": 4, "uint8": 1, "int8": 1, "bfloat16": 2, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4,
         "int4": 0.5, "uint4": 0.5, "uint6": 0.75, "uint3": 0.375, "uint2": 0.25, "uint1": 0.125,
     }  # fmt: skip
-    first = 0
-    for name, width in kinds.items():
+    for place, (name, width) in enumerate(kinds.items()):
         count = 77
         size = int(np.ceil(count * width))
         data = rng.integers(0, 128, size).astype(np.uint8)
@@ -609,8 +625,7 @@ def every_blob_type(target: str, path: Path) -> None:
         value.blobFileValue.offset = writer.append(name, data.tobytes())
         output = operation.outputs.add(name=f"blob_{name}")
         output.type.CopyFrom(value.type)
-        block.operations.insert(first, operation)
-        first += 1
+        block.operations.insert(place, operation)
     file.write_bytes(writer.finish())
     package.write_bytes(spec.SerializeToString())
 
@@ -623,7 +638,9 @@ def benchmark_25m(target: str, path: Path) -> None:
     def program(x: Any) -> Any:
         x = mb.cast(x=x, dtype="fp16", name="x_cast")
         for index in range(6):
-            x = mb.linear(x=x, weight=mb.const(val=weights(100 + index, 2048, 2048), name=f"w_{index}"), name=f"lin_{index}")
+            x = mb.linear(
+                x=x, weight=mb.const(val=weights(100 + index, 2048, 2048), name=f"w_{index}"), name=f"lin_{index}"
+            )
         return mb.cast(x=x, dtype="fp32", name="out")
 
     save(program, target, path)

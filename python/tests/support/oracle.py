@@ -115,9 +115,13 @@ class OraclePackage:
             blob = read_blob(self.blob_file(reference.fileName), reference.offset)
             expected = MIL_pb2.DataType.Name(kind).lower()
             if blob.type_name != expected:
-                raise AssertionError(f"{self.path}: blob at {reference.offset} is {blob.type_name}, the model says {expected}")
+                raise AssertionError(
+                    f"{self.path}: blob at {reference.offset} is {blob.type_name}, the model says {expected}"
+                )
             if len(blob.data) != -(-count * blob.nbits // 8):
-                raise AssertionError(f"{self.path}: blob at {reference.offset} has {len(blob.data)} bytes for {shape} {expected}")
+                raise AssertionError(
+                    f"{self.path}: blob at {reference.offset} has {len(blob.data)} bytes for {shape} {expected}"
+                )
             return Array(kind, blob.array(count).reshape(shape))
         tensor = value.immediateValue.tensor
         which = tensor.WhichOneof("value")

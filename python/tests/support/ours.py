@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from swiftcompress import coreml
 
 from .oracle import Constexpr, OraclePackage
@@ -56,7 +57,9 @@ def final_names(operations: dict[str, Constexpr]) -> set[str]:
     return set(operations) - steps
 
 
-def assert_palette(operations: dict[str, Constexpr], key: str, expected: Palette, dtype: Any, shape: tuple[int, ...]) -> None:
+def assert_palette(
+    operations: dict[str, Constexpr], key: str, expected: Palette, dtype: Any, shape: tuple[int, ...]
+) -> None:
     """The operations that make the weight `key` hold exactly these arrays."""
     __tracebackhide__ = True
     operation = operations[key]
@@ -92,7 +95,9 @@ def same(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
     from .arrays import assert_same_bits
 
     __tracebackhide__ = True
-    assert_same_bits(np.asarray(ours), np.ascontiguousarray(theirs).astype(theirs.dtype.type).reshape(theirs.shape), what)
+    assert_same_bits(
+        np.asarray(ours), np.ascontiguousarray(theirs).astype(theirs.dtype.type).reshape(theirs.shape), what
+    )
 
 
 def expected_specification(before: int) -> int:
@@ -111,5 +116,10 @@ def command() -> str:
 
 def run_command(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [command(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        [command(), *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
     )

@@ -19,12 +19,12 @@ from typing import Any
 os.environ.setdefault("TQDM_DISABLE", "1")
 logging.getLogger("coremltools").setLevel(logging.ERROR)
 
-import coremltools as ct  # noqa: E402
-import coremltools.optimize as cto  # noqa: E402
-import numpy as np  # noqa: E402
-from coremltools._deps import _kmeans1d  # noqa: E402
-from coremltools.models import utils as model_utils  # noqa: E402
-from coremltools.optimize.coreml import _quantization_passes as passes  # noqa: E402
+import coremltools as ct
+import coremltools.optimize as cto
+import numpy as np
+from coremltools._deps import _kmeans1d
+from coremltools.models import utils as model_utils
+from coremltools.optimize.coreml import _quantization_passes as passes
 
 logging.getLogger("coremltools").setLevel(logging.ERROR)
 
