@@ -51,7 +51,7 @@ def sample(points: Sequence[Any], count: int, seed: int = 0) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from support.make_packages import Factory
+    from support.package_factory import Factory
 
     return Factory(tmp_path_factory.mktemp("packages"))
 

@@ -77,11 +77,11 @@ def test_mlmodel_file(packages: Any, tmp_path: Path) -> None:
 
 def test_neural_network_package(packages: Any, tmp_path: Path) -> None:
     """A package whose model is not an ML program: a clear refusal (or nothing compressed), never a crash."""
-    from support.make_packages import _open
+    from support.package_factory import open_model
 
     path = tmp_path / "old.mlpackage"
     shutil.copytree(packages("small", "iOS16"), path)
-    file, spec = _open(path)
+    file, spec = open_model(path)
     spec.neuralNetwork.layers.add(name="layer").activation.ReLU.SetInParent()
     file.write_bytes(spec.SerializeToString())
     with pytest.raises((ValueError, NotImplementedError), match=r"(?i)neural|ml ?program"):
@@ -268,12 +268,12 @@ def test_full_disk_keeps_the_older_package(packages: Any, tmp_path: Path) -> Non
 @pytest.fixture(scope="module")
 def slow_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One float32 weight with 6 million distinct values: seconds of work at 8 bits."""
-    from support.make_packages import _program, mb, save
+    from support.package_factory import mb, program_for, save
 
     path = tmp_path_factory.mktemp("slow") / "slow.mlpackage"
     table = np.random.default_rng(1).standard_normal((2000, 3000)).astype(np.float32)
 
-    @_program("iOS16", [mb.TensorSpec(shape=(1, 3000))])
+    @program_for("iOS16", [mb.TensorSpec(shape=(1, 3000))])
     def program(x: Any) -> Any:
         x = mb.linear(x=x, weight=mb.const(val=table, name="w"), name="lin")
         return mb.relu(x=x, name="out")

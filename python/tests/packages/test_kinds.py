@@ -132,7 +132,7 @@ def test_no_weights(packages: Any, tmp_path: Path) -> None:
 
 def test_names_that_collide(packages: Any, tmp_path: Path) -> None:
     """A package that already has the names we would invent for steps in between."""
-    from support.make_packages import _main, _open
+    from support.package_factory import main_block, open_model
 
     path = tmp_path / "in.mlpackage"
     import shutil
@@ -143,8 +143,8 @@ def test_names_that_collide(packages: Any, tmp_path: Path) -> None:
     made = [o.outputs[0].name for _, o in OraclePackage(first).operations() if o.type.startswith("constexpr_")]
     invented = [name for name in made if name != "w"]
     assert len(invented) == 1
-    file, spec = _open(path)
-    block = _main(spec)
+    file, spec = open_model(path)
+    block = main_block(spec)
     taken = next(o for o in block.operations if o.type == "const" and o.outputs[0].name == "b")
     old = taken.outputs[0].name
     taken.outputs[0].name = invented[0]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import swiftcompress as sc
-from support.make_packages import names
 from support.oracle import OraclePackage, tree
+from support.package_factory import names
 from support.reference import TARGETS
 
 ALL = [

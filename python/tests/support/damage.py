@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .make_packages import _main, _open
+from .package_factory import main_block, open_model
 
 Damage = Callable[[Path], None]
 
@@ -52,11 +52,11 @@ def edit(change: Callable[[Any], None]) -> Damage:
     """`change` gets the value of the const `w`, or the whole model when its name starts with `model`."""
 
     def apply(path: Path) -> None:
-        file, spec = _open(path)
+        file, spec = open_model(path)
         if change.__code__.co_varnames[0] == "model":
             change(spec)
         else:
-            change(next(o.attributes["val"] for o in _main(spec).operations if o.outputs[0].name == "w"))
+            change(next(o.attributes["val"] for o in main_block(spec).operations if o.outputs[0].name == "w"))
         file.write_bytes(spec.SerializeToString())
 
     return apply
