@@ -85,7 +85,12 @@ def test_messages_give_an_offset(packages: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["iOS16", "iOS18"])
 def test_model_values(packages: Any, tmp_path: Path, target: str) -> None:
-    complain(run_all(packages("small", target), damage.model_file_damage(), tmp_path), ANY_REFUSAL)
+    answers = run_all(packages("small", target), damage.model_file_damage(), tmp_path)
+    # These two are possible in a newer format: a value of a type or a size that we do not know is left alone.
+    unknown = [a for a in answers if a["name"] in ("type unknown", "unknown dimension")]
+    assert len(unknown) == 2
+    complain(unknown, ANY_REFUSAL | {"ok"})
+    complain([a for a in answers if a not in unknown], ANY_REFUSAL)
 
 
 def test_model_wire(packages: Any, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_manifest_paths_that_climb_out(packages: Any, tmp_path: Path) -> None:
 # MARK: a full disk, an interrupt, a race
 
 
-@pytest.mark.parametrize("limit", [1, 5_000, 60_000, 120_000])
+@pytest.mark.parametrize("limit", [1, 5_000, 40_000, 80_000])
 def test_full_disk(packages: Any, tmp_path: Path, limit: int) -> None:
     """RLIMIT_FSIZE stands in for it: the write fails part way; OSError, and nothing stays."""
     before = (
@@ -257,7 +257,7 @@ def test_full_disk_keeps_the_older_package(packages: Any, tmp_path: Path) -> Non
     before = (
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000))\n"
     )
     result = run(packages("layers", "iOS16"), output, before=before, nbits=8)
     assert result.returncode == 1, result.stderr

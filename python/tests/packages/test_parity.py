@@ -53,7 +53,13 @@ def settings_of(target: str) -> list[dict[str, Any]]:
     return SINCE_IOS18 if target in ("iOS18", "iOS26") else BEFORE_IOS18
 
 
-GRID = [(p, t, s) for t in TARGETS for p, s in product(SCALAR_PACKAGES, settings_of(t))]
+GRID = [
+    (p, t, s)
+    for t in TARGETS
+    for p, s in product(SCALAR_PACKAGES, settings_of(t))
+    # The reference fails as a whole on the weight with 5 values here: see test_unique_before_ios18.
+    if not (p == "few_values" and s["mode"] == "unique" and t not in ("iOS18", "iOS26"))
+]
 OTHER = [
     (p, t, s)
     for t in TARGETS
@@ -78,7 +84,8 @@ def reference_config(**options: Any) -> Any:
 
 def expected(path: Path, scratch: Path, **options: Any) -> dict[str, Palette]:
     program = reference.palettize_program(path, reference_config(**options), scratch / "reference_input.mlpackage")
-    return reference.program_palettes(program)
+    new = set(OraclePackage(path).consts())  # what was compressed before is no const any more
+    return {name: palette for name, palette in reference.program_palettes(program).items() if name in new}
 
 
 def compare(path: Path, output: Path, result: Any, palettes: dict[str, Palette]) -> None:
@@ -192,7 +199,6 @@ WRITTEN = [
     ("nested", "iOS16", {"mode": "kmeans", "nbits": 4}),
     ("nested", "iOS18", {"mode": "kmeans", "nbits": 4, **GROUPED, "group_size": 16}),
     ("classifier", "iOS16", {"mode": "kmeans", "nbits": 4}),
-    ("few_values", "iOS16", {"mode": "unique"}),
     ("few_values", "iOS18", {"mode": "unique"}),
     ("stateful", "iOS18", {"mode": "kmeans", "nbits": 4}),
 ]
