@@ -20,6 +20,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
+pytest.register_assert_rewrite("support.arrays", "support.oracle", "support.ours")
 
 # NumPy and scikit-learn of the oracle would otherwise compete with the library for the cores while both are timed.
 os.environ.setdefault("TQDM_DISABLE", "1")
