@@ -93,8 +93,9 @@ func runPalettize(
     return Palettized(layout: used, lut: lut.array, indices: indices.array, scale: scale.array)
 }
 
-/// Memory for a test. It is never freed: its pointers are used after its last mention, when it may be gone already.
+/// Memory for a test. It is kept to the end: its pointers are used after its last mention, when it would be gone already.
 final class Bytes {
+    private nonisolated(unsafe) static var kept: [Bytes] = []
     let pointer: UnsafeMutableRawPointer
     var count: Int
 
@@ -102,6 +103,7 @@ final class Bytes {
         self.count = count
         pointer = .allocate(byteCount: max(count, 1), alignment: 64)
         pointer.initializeMemory(as: UInt8.self, repeating: 0xa5, count: count)
+        Bytes.kept.append(self)
     }
 
     convenience init<Element: BitwiseCopyable>(_ elements: [Element]) {
