@@ -125,6 +125,9 @@ public final class ModelPackage: @unchecked Sendable {
         guard let type = value.type.tensor, let dataType = type.dataType, dataType != .string else {
             throw refuse(value, .unsupported, "found a value that is no tensor of numbers")
         }
+        guard type.declaredRank < 0 || type.declaredRank == type.dimensions.count else {
+            throw refuse(value, .damaged, "found rank \(type.declaredRank) and \(type.dimensions.count) dimensions")
+        }
         guard let count = type.elementCount, let size = dataType.byteCount(elements: count) else {
             throw refuse(value, .unsupported, "found a constant without a fixed shape")
         }

@@ -10,15 +10,17 @@ public struct MILTensorType: Sendable, Equatable {
     /// The number in the file; `dataType` is nil when this version does not know it.
     public let rawDataType: Int
     public let dimensions: [MILDimension]
+    /// The rank as the file states it, which should be the number of dimensions; below 0 where it is unknown.
+    public let declaredRank: Int
 
     public init(_ dataType: MILDataType, shape: [Int]) {
-        rawDataType = dataType.rawValue
-        dimensions = shape.map { .constant($0) }
+        self.init(rawDataType: dataType.rawValue, dimensions: shape.map { .constant($0) }, declaredRank: shape.count)
     }
 
-    init(rawDataType: Int, dimensions: [MILDimension]) {
+    init(rawDataType: Int, dimensions: [MILDimension], declaredRank: Int) {
         self.rawDataType = rawDataType
         self.dimensions = dimensions
+        self.declaredRank = declaredRank
     }
 
     public var dataType: MILDataType? { MILDataType(rawValue: rawDataType) }
@@ -117,19 +119,21 @@ extension MILTensorType {
     init(_ view: MessageView) {
         var dimensions: [MILDimension] = []
         var dataType = 0
+        var rank: Int?
         for field in view.fields {
             switch (field.number, field.encoding) {
             case (1, .varint): dataType = Int(Int32(truncatingIfNeeded: field.value))
+            case (2, .varint): rank = Int(Int64(bitPattern: field.value))
             case (3, .lengthDelimited): dimensions.append(MILDimension(view.view(field)))
             default: break
             }
         }
-        self.init(rawDataType: dataType, dimensions: dimensions)
+        self.init(rawDataType: dataType, dimensions: dimensions, declaredRank: rank ?? dimensions.count)
     }
 
     func encode(_ writer: inout WireWriter) {
         writer.integer(1, UInt64(bitPattern: Int64(rawDataType)))
-        writer.integer(2, UInt64(dimensions.count))
+        writer.integer(2, UInt64(bitPattern: Int64(declaredRank)))
         for dimension in dimensions { writer.message(3) { dimension.encode(&$0) } }
     }
 }

@@ -73,6 +73,11 @@ private func widen(
     }
 }
 
+/// Runs the solver, and mends what leaves the range of binary64 in it.
+///
+/// The solver adds up w, w x and w x x as the reference does. Where those sums overflow, values and weights are scaled by
+/// powers of two, which changes no bit of a result that does not overflow. Where weights lie so far apart that some vanish
+/// in the sums, the reference gives NaN or a mean outside its own cluster: such a centroid is computed again from its cluster.
 private func solve(
     _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ clusters: Int,
     _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool,
@@ -81,7 +86,65 @@ private func solve(
     let bytes = variant(
         CompressionKernels.exactKMeans1DScratchBytes, CompressionKernelsV3.exactKMeans1DScratchBytes)(count, clusters)
     let scratch = try Scratch<UInt8>(bytes, operation: operation)
-    let finished = variant(CompressionKernels.exactKMeans1D, CompressionKernelsV3.exactKMeans1D)(
-        values, weights, count, clusters, scratch.pointer, centroids, firstIndex, pool.cancellation.flag)
+    let largest = max(abs(values[0]), abs(values[count - 1]))
+    var total = 0.0
+    for i in 0..<count { total += weights[i] }
+    var finished: Bool
+    if total * largest * largest <= Double.greatestFiniteMagnitude / 16 {
+        finished = runSolver(values, weights, count, clusters, scratch.pointer, centroids, firstIndex, pool)
+    } else {
+        let scaled = try Scratch<Double>(2 * count, operation: operation)
+        let (scaledValues, scaledWeights) = (scaled.pointer, scaled.pointer + count)
+        var heaviest = 0.0
+        for i in 0..<count { heaviest = max(heaviest, weights[i]) }
+        let (byValue, byWeight) = (-largest.exponent - 1, -heaviest.exponent - 1)
+        for i in 0..<count {
+            scaledValues[i] = Double(sign: .plus, exponent: byValue, significand: values[i])
+            scaledWeights[i] = Double(sign: .plus, exponent: byWeight, significand: weights[i])
+        }
+        finished = runSolver(
+            scaledValues, scaledWeights, count, clusters, scratch.pointer, centroids, firstIndex, pool)
+        for c in 0..<clusters { centroids[c] = Double(sign: .plus, exponent: -byValue, significand: centroids[c]) }
+    }
     if !finished { throw .cancelled(operation) }
+    mendCentroids(values, weights, count, clusters, centroids, firstIndex)
+}
+
+private func runSolver(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ clusters: Int,
+    _ scratch: UnsafeMutablePointer<UInt8>, _ centroids: UnsafeMutablePointer<Double>,
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool
+) -> Bool {
+    variant(CompressionKernels.exactKMeans1D, CompressionKernelsV3.exactKMeans1D)(
+        values, weights, count, clusters, scratch, centroids, firstIndex, pool.cancellation.flag)
+}
+
+/// Replaces centroids that are not finite, or lie outside the values of their cluster by more than rounding explains, by
+/// the weighted mean of the cluster.
+private func mendCentroids(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ clusters: Int,
+    _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafePointer<Int32>
+) {
+    for c in 0..<clusters {
+        let start = Int(firstIndex[c])
+        let end = c + 1 < clusters ? Int(firstIndex[c + 1]) : count
+        if start >= end {
+            centroids[c] = 0
+            continue
+        }
+        let (low, high) = (values[start], values[end - 1])
+        let slack = 1e-9 * max(abs(low), abs(high))
+        if centroids[c] >= low - slack, centroids[c] <= high + slack { continue }
+        var heaviest = 0.0
+        for i in start..<end { heaviest = max(heaviest, weights[i]) }
+        var mean = 0.0
+        var sum = 0.0
+        for i in start..<end {
+            let weight = weights[i] / heaviest
+            sum += weight
+            // Halves, so that the difference of two values near the largest does not overflow.
+            mean += 2 * ((values[i] / 2 - mean / 2) * (weight / sum))
+        }
+        centroids[c] = min(max(mean, low), high)
+    }
 }
