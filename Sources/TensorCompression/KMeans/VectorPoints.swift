@@ -74,16 +74,15 @@ final class VectorPoints: @unchecked Sendable {
 
 // MARK: - The build of each kernel that suits this processor
 
-#if arch(x86_64)
-private let usesV3 = swc_cpu_level() >= 3
-#endif
+/// Whether the kernels built for x86-64-v3 run, where there are any. Only tests change it.
+nonisolated(unsafe) var usesV3VectorKernels = swc_cpu_level() >= 3
 
 extension VectorPoints {
     func assign(
         _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int
     ) -> Bool {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             return CompressionKernelsV3.vectorKMeansAssign(
                 planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
         }
@@ -94,7 +93,7 @@ extension VectorPoints {
 
     func accumulate(_ start: Int, _ end: Int, _ sums: UnsafeMutablePointer<Double>) {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             CompressionKernelsV3.vectorKMeansAccumulate(
                 planes.base, stride, start, end, dim, weights.base, labels.base, sums)
             return
@@ -106,7 +105,7 @@ extension VectorPoints {
 
     func measure(_ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>) {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             CompressionKernelsV3.vectorKMeansDistances(
                 planes.base, stride, start, end, dim, centroids, labels.base, distances.base)
             return
@@ -118,7 +117,7 @@ extension VectorPoints {
 
     func potential(_ start: Int, _ end: Int, _ candidate: UnsafePointer<Float>) -> Double {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             return CompressionKernelsV3.vectorKMeansPotential(
                 planes.base, stride, start, end, dim, weights.base, distances.base, candidate)
         }
@@ -129,7 +128,7 @@ extension VectorPoints {
 
     func lower(_ start: Int, _ end: Int, _ centre: UnsafePointer<Float>) -> Double {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             return CompressionKernelsV3.vectorKMeansLower(
                 planes.base, stride, start, end, dim, weights.base, distances.base, centre)
         }
@@ -143,7 +142,7 @@ extension VectorPoints {
         _ gaps: UnsafeMutablePointer<Float>
     ) {
         #if arch(x86_64)
-        if usesV3 {
+        if usesV3VectorKernels {
             CompressionKernelsV3.vectorKMeansGaps(
                 planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, distances.base, gaps)
             return
