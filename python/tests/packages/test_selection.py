@@ -199,7 +199,7 @@ def test_a_weight_whose_consumers_disagree_about_the_axis(packages: Any, tmp_pat
 
 def test_strict_makes_a_declined_weight_an_error(packages: Any, tmp_path: Path) -> None:
     output = tmp_path / "out.mlpackage"
-    with pytest.raises(ValueError, match="w_60|w_59"):
+    with pytest.raises(ValueError, match=r"w_60|w_59"):
         ours.compress(
             packages("divisibility", "iOS18"),
             output,
