@@ -30,5 +30,17 @@ public func swc_kmeans(
     _ labels: UnsafeMutablePointer<Int32>, _ inertia: UnsafeMutablePointer<Double>,
     _ error: UnsafeMutablePointer<swc_error>
 ) -> swc_status {
-    status(error) { throw CompressionError(kind: .notImplemented, message: "[kmeans] vectors are not implemented yet") }
+    status(error) {
+        let tensor = try TensorView(points.pointee, "kmeans")
+        let wanted = options.pointee
+        let settings = VectorKMeansOptions(
+            k: Int(wanted.k), seed: wanted.seed, starts: Int(wanted.n_init), maxIterations: Int(wanted.max_iter),
+            tolerance: wanted.tol)
+        try run.pointee.perform(elements: tensor.elementCount) { pool in
+            let result = try vectorKMeans(
+                tensor, weights: weights, settings, pool: pool, centroids: centroids, labels: labels)
+            found.pointee = Int64(result.clusterCount)
+            inertia.pointee = result.inertia
+        }
+    }
 }
