@@ -1,4 +1,3 @@
-import CSwiftCompress
 import CompressionKernels
 
 #if arch(x86_64)
@@ -74,15 +73,12 @@ final class VectorPoints: @unchecked Sendable {
 
 // MARK: - The build of each kernel that suits this processor
 
-/// Whether the kernels built for x86-64-v3 run, where there are any. Only tests change it.
-nonisolated(unsafe) var usesV3VectorKernels = swc_cpu_level() >= 3
-
 extension VectorPoints {
     func assign(
         _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int
     ) -> Bool {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             return CompressionKernelsV3.vectorKMeansAssign(
                 planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
         }
@@ -93,7 +89,7 @@ extension VectorPoints {
 
     func accumulate(_ start: Int, _ end: Int, _ sums: UnsafeMutablePointer<Double>) {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             CompressionKernelsV3.vectorKMeansAccumulate(
                 planes.base, stride, start, end, dim, weights.base, labels.base, sums)
             return
@@ -105,7 +101,7 @@ extension VectorPoints {
 
     func measure(_ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>) {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             CompressionKernelsV3.vectorKMeansDistances(
                 planes.base, stride, start, end, dim, centroids, labels.base, distances.base)
             return
@@ -117,7 +113,7 @@ extension VectorPoints {
 
     func potential(_ start: Int, _ end: Int, _ candidate: UnsafePointer<Float>) -> Double {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             return CompressionKernelsV3.vectorKMeansPotential(
                 planes.base, stride, start, end, dim, weights.base, distances.base, candidate)
         }
@@ -128,7 +124,7 @@ extension VectorPoints {
 
     func lower(_ start: Int, _ end: Int, _ centre: UnsafePointer<Float>) -> Double {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             return CompressionKernelsV3.vectorKMeansLower(
                 planes.base, stride, start, end, dim, weights.base, distances.base, centre)
         }
@@ -142,7 +138,7 @@ extension VectorPoints {
         _ gaps: UnsafeMutablePointer<Float>
     ) {
         #if arch(x86_64)
-        if usesV3VectorKernels {
+        if usesV3Kernels {
             CompressionKernelsV3.vectorKMeansGaps(
                 planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, distances.base, gaps)
             return
