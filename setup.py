@@ -61,8 +61,12 @@ class SwiftBuild(build_ext):
         subprocess.run(command, env=environment | (variables or {}), check=True)
 
     def link_flags(self) -> list[str]:
-        """For every product: no symbol table, and no Swift library to look for at run time."""
-        return [] if MACOS else ["-Xswiftc", "-static-stdlib", "-Xlinker", "-s"]
+        """For every product: no symbol table, no Swift library to look for at run time, and the linker whose output is
+        smallest (all of them come with the toolchain). Swift finds its metadata between section marks, which must stay."""
+        if MACOS:
+            return []
+        linker = ["-Xswiftc", "-use-ld=lld", "-Xlinker", "-O2", "-Xlinker", "-z", "-Xlinker", "nostart-stop-gc"]
+        return ["-Xswiftc", "-static-stdlib", "-Xlinker", "-s", *linker]
 
     def engine_flags(self, scratch: Path) -> list[str]:
         """Export the C ABI alone from the engine, so that no Swift symbol meets another library's in one process."""

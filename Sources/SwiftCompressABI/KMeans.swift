@@ -31,14 +31,13 @@ public func swc_kmeans(
     _ error: UnsafeMutablePointer<swc_error>
 ) -> swc_status {
     status(error) {
-        let tensor = try TensorView(points.pointee, "kmeans")
-        let wanted = options.pointee
-        let settings = VectorKMeansOptions(
-            k: Int(wanted.k), seed: wanted.seed, starts: Int(wanted.n_init), maxIterations: Int(wanted.max_iter),
-            tolerance: wanted.tol)
-        try run.pointee.perform(elements: tensor.elementCount) { pool in
+        let view = try TensorView(points.pointee, "kmeans")
+        let options = VectorKMeansOptions(
+            k: Int(options.pointee.k), seed: options.pointee.seed, starts: Int(options.pointee.n_init),
+            maxIterations: Int(options.pointee.max_iter), tolerance: options.pointee.tol)
+        try run.pointee.perform(elements: view.elementCount) { pool in
             let result = try vectorKMeans(
-                tensor, weights: weights, settings, pool: pool, centroids: centroids, labels: labels)
+                view, weights: weights, options, pool: pool, centroids: centroids, labels: labels)
             found.pointee = Int64(result.clusterCount)
             inertia.pointee = result.inertia
         }
