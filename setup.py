@@ -61,8 +61,11 @@ class SwiftBuild(build_ext):
         subprocess.run(command, env=environment | (variables or {}), check=True)
 
     def link_flags(self) -> list[str]:
-        """For every product: no symbol table, no Swift library to look for at run time, and the linker whose output is
-        smallest (all of them come with the toolchain). Swift finds its metadata between section marks, which must stay."""
+        """Make every product without symbol table, and without a Swift library to look for at run time.
+
+        lld, which comes with the toolchain, writes the smallest output; Swift finds its metadata between section marks,
+        which it must keep.
+        """
         if MACOS:
             return []
         linker = ["-Xswiftc", "-use-ld=lld", "-Xlinker", "-O2", "-Xlinker", "-z", "-Xlinker", "nostart-stop-gc"]

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -187,7 +187,7 @@ class FakeTqdm:
         self.total, self.n, self.file = total, 0, file
         file.write(f"{desc} {self.n}")
 
-    def __enter__(self) -> "FakeTqdm":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
