@@ -158,6 +158,11 @@ struct CompressedEntry: Encodable {
 struct WeightPart: Encodable {
     let weights: [WeightEntry]
     let compressed: [CompressedEntry]
+
+    init(_ list: WeightList) {
+        weights = list.entries
+        compressed = list.compressed
+    }
 }
 
 /// Stored arrays and compressed weights, in program order.

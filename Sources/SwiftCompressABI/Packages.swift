@@ -4,17 +4,23 @@
 import CSwiftCompress
 import CoreMLPackage
 import ModelCompression
-import TensorCompression
+import Synchronization
 
 /// What a `swc_package` pointer stands for.
 private final class OpenPackage: @unchecked Sendable {
     let package: ModelPackage
-    /// Made once, so that numbers of weights stay what they are.
-    let weights: WeightList
+    private let list = Mutex<WeightList?>(nil)
 
-    init(path: String) throws {
-        package = try ModelPackage(path: path)
-        weights = WeightList(package.model)
+    init(path: String) throws { package = try ModelPackage(path: path) }
+
+    /// Made once, when it is first asked for, so that numbers of weights stay what they are.
+    var weights: WeightList {
+        list.withLock { list in
+            if let list { return list }
+            let made = WeightList(package.model)
+            list = made
+            return made
+        }
     }
 
     static func at(_ pointer: OpaquePointer) -> OpenPackage {
@@ -53,10 +59,9 @@ public func swc_package_describe(
             case SWC_DESCRIBE_MODEL: try encodeJSON(ModelPart(open.package))
             case SWC_DESCRIBE_OPERATIONS: try encodeJSON(listOperations(open.package.model))
             case SWC_DESCRIBE_WEIGHTS:
-                try encodeJSON(WeightPart(weights: open.weights.entries, compressed: open.weights.compressed))
+                try encodeJSON(WeightPart(open.weights))
             default:
-                throw CompressionError(
-                    kind: .invalidArgument, message: "[package] part: found \(part), allowed 0, 1, 2")
+                throw invalid("[package] part: found \(part), allowed 0, 1, 2")
             }
         json.pointee = swc_text(copying: bytes)
     }
@@ -69,12 +74,11 @@ public func swc_package_tensor(
 ) -> swc_status {
     status(error) {
         let open = OpenPackage.at(package)
-        guard open.weights.values.indices.contains(Int(number)) else {
-            throw CompressionError(
-                kind: .invalidArgument,
-                message: "[package] weight: found \(number), allowed 0 to \(open.weights.values.count - 1)")
+        let values = open.weights.values
+        guard values.indices.contains(Int(number)) else {
+            throw invalid("[package] weight: found \(number), allowed 0 to \(values.count - 1)")
         }
-        let stored = try open.package.tensorBytes(of: open.weights.values[Int(number)])
+        let stored = try open.package.tensorBytes(of: values[Int(number)])
         data.pointee = stored.baseAddress
         bytes.pointee = stored.count
     }
