@@ -146,14 +146,20 @@ def measure_kernels(rounds: int, quick: bool) -> list[dict[str, Any]]:
 # --- Peak memory: one process for each contender ---------------------------------------------------------------------
 
 
+def peak_memory() -> int:
+    """Bytes of this process's largest resident set so far."""
+    if sys.platform == "linux":  # its ru_maxrss starts with what the parent process had
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def child(contender: str, workers: int, source: Path, output: Path, nbits: int, group_size: int) -> None:
     """Runs in a process of its own; prints its time, and its peak memory before and after the work."""
-    unit = 1 if sys.platform == "darwin" else 1024
     runner: Any = SwiftCompress(workers or None) if contender == "swiftcompress" else CoreMLTools(workers)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    before = peak_memory()
     times = runner.palettize(source, output, Settings(nbits, group_size or None))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(json.dumps({"seconds": times.call, "before": before, "peak": after}))
+    print(json.dumps({"seconds": times.call, "before": before, "peak": peak_memory()}))
 
 
 def in_own_process(case: Case, shop: Workshop, contender: str, workers: int) -> dict[str, Any]:
