@@ -112,7 +112,7 @@ def test_manifest(packages: Any, tmp_path: Path) -> None:
     complain(run_all(packages("small", "iOS16"), damage.manifest_damage(), tmp_path), FORMAT_OR_FILE)
 
 
-@pytest.mark.parametrize("seed, count", sample([(s, 250) for s in range(12)], 2, seed=9))
+@pytest.mark.parametrize("seed, count", sample([(s, 250) for s in range(12)], 1, seed=9))
 @pytest.mark.parametrize(
     "name, target", [("small", "iOS16"), ("nested", "iOS18"), ("multifunction", "iOS18"), ("pipeline", "iOS16")]
 )
@@ -124,7 +124,7 @@ def test_flipped_bytes_of_the_model(
     complain(run_all(base, damage.flips(damage.model_file, size, count, seed), tmp_path), ANY_REFUSAL | {"ok"})
 
 
-@pytest.mark.parametrize("seed", sample(range(12), 2, seed=10))
+@pytest.mark.parametrize("seed", sample(range(12), 1, seed=10))
 def test_flipped_bytes_of_the_records(packages: Any, tmp_path: Path, seed: int) -> None:
     base = packages("small", "iOS18")
     complain(run_all(base, damage.flips(damage.weight_file, 128, 200, seed), tmp_path), ANY_REFUSAL | {"ok"})
