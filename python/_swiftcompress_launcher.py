@@ -13,7 +13,9 @@ def main() -> NoReturn:
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         command = Path(folder) / "bin" / "swiftcompress"
         if command.exists():
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # None where the caller closed it.
+                if stream is not None:
+                    stream.flush()
             os.execv(command, [str(command), *sys.argv[1:]])
     sys.exit("swiftcompress: the native command is missing from this installation; reinstall the package")

@@ -6,7 +6,7 @@ import Musl
 import Darwin
 #endif
 
-/// Notes Ctrl-C (and SIGTERM) so that a run can end in order. A second one ends the process at once.
+/// Notes Ctrl-C (and SIGTERM, and SIGHUP of a closed terminal) so that a run can end in order. A second one ends the process at once.
 enum Interrupt {
     // At a fixed address and written once before the handler can run: the handler only stores a word.
     nonisolated(unsafe) private static let flag: UnsafeMutablePointer<sig_atomic_t> = {
@@ -32,7 +32,7 @@ enum Interrupt {
         action.__sa_handler.sa_handler = { Interrupt.flag.pointee = sig_atomic_t($0) }
         #endif
         action.sa_flags = Int32(bitPattern: UInt32(truncatingIfNeeded: SA_RESETHAND))
-        let signals = [SIGINT, SIGTERM]
+        let signals = [SIGINT, SIGTERM, SIGHUP]
         var previous = signals.map { _ in sigaction() }
         for (number, signal) in signals.enumerated() {
             sigaction(signal, nil, &previous[number])

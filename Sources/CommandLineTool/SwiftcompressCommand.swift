@@ -42,6 +42,11 @@ public struct SwiftcompressCommand: ParsableCommand {
         do {
             var command = try parseAsRoot(arguments)
             try command.run()
+            // A report that did not reach its file or pipe is a failure too.
+            guard fflush(nil) == 0 else {
+                printError("error: cannot write the output: " + String(cString: strerror(errno)))
+                return 1
+            }
             return 0
         } catch let failure as CommandFailure {
             printError("error: " + failure.message)

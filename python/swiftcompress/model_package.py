@@ -158,7 +158,8 @@ class ModelPackage:
     """An opened ``.mlpackage``.
 
     Opening reads the program's outline, and no weights. The files must not be changed by others while the package, or
-    an array of it, is in use; replacing the whole package, as `save` does, is fine.
+    an array of it, is in use; replacing the whole package, as `save` does, is fine. To save or compress it again after
+    that, open it again: this object shows the package as it was.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ class ModelPackage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(message("ModelPackage", "path", type(path).__name__, "str or os.PathLike"))
-        self.path = os.fspath(path)
+        self.path = os.path.abspath(os.fspath(path))
         self.report = None
         self._package = _native.package_open(os.fsencode(self.path))
         self._model: dict[str, Any] = self._describe(_MODEL)

@@ -184,6 +184,7 @@ public final class PackageWriter {
         }
         try copyTree(from: package.path, to: temporaryPath, skipping: written)
         try package.requireUnchanged()
+        try restrictPermissions(of: temporaryPath, like: package.path)
         try synchronizeFolders(temporaryPath)
     }
 

@@ -94,6 +94,21 @@ func copyTree(
     }
 }
 
+/// Takes from files and folders the permissions that their counterparts in `source` do not give, but for the owner's.
+func restrictPermissions(of target: String, like source: String) throws(PackageError) {
+    var (wanted, given) = (stat(), stat())
+    guard stat(target, &wanted) == 0 else { throw .system(errno, target, "cannot look at it") }
+    let isFolder = wanted.st_mode & S_IFMT == S_IFDIR
+    if stat(source, &given) == 0 {
+        let mode = (wanted.st_mode & given.st_mode & 0o777) | (isFolder ? 0o700 : 0o600)
+        if mode != wanted.st_mode & 0o777, chmod(target, mode) != 0 {
+            throw .system(errno, target, "cannot set the permissions", writing: true)
+        }
+    }
+    guard isFolder else { return }
+    for name in try folderEntries(target) { try restrictPermissions(of: target + "/" + name, like: source + "/" + name) }
+}
+
 private func copyFile(from source: String, to target: String) throws(PackageError) {
     let input = try FileDescriptor.open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     defer { input.close() }

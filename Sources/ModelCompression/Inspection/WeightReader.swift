@@ -1,5 +1,13 @@
 import CoreMLPackage
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// Reads constants of a package in dense form, expanding compressed ones.
 ///
 /// Understands `const`, both forms of `constexpr_lut_to_dense`, and `constexpr_blockwise_shift_scale`.
@@ -111,7 +119,28 @@ struct ConstexprEvaluator {
             }
             vectorAxis = given < 0 ? given + rank : given
         }
+        var shape = indices.shape
+        if let vectorAxis {
+            let (length, overflow) = shape[vectorAxis].multipliedReportingOverflow(by: lut.shape[rank + 1])
+            guard !overflow else { throw damaged(operation, "found vectors that make an axis longer than 2^63") }
+            shape[vectorAxis] = length
+        }
+        try requireRoom(operation, type: lut.type, shape: shape)
+        if shape.contains(0) { return DenseTensor(type: lut.type, shape: shape, bytes: []) }
         return ConstexprDecoding.lookUp(indices.codes(), shape: indices.shape, lut: lut, vectorAxis: vectorAxis)
+    }
+
+    /// The result must be what the operation declares, and there must be memory for it: a small file can ask for any size.
+    private func requireRoom(_ operation: MILOperation, type: MILDataType, shape: [Int]) throws(PackageError) {
+        if let declared = operation.outputs.first?.type.tensor, declared.shape.map({ $0 != shape }) ?? false {
+            throw damaged(operation, "found an output of shape \(declared.shape ?? []), expected \(shape)")
+        }
+        guard let count = MILTensorType(type, shape: shape).elementCount, let size = type.byteCount(elements: count)
+        else { throw damaged(operation, "found an output of shape \(shape), larger than any memory") }
+        guard let probe = malloc(max(size, 1)) else {
+            throw PackageError(.io(ENOMEM), file: package.model.path, "cannot expand a weight to \(size) bytes")
+        }
+        free(probe)
     }
 
     private func vectorAxisValue(_ operation: MILOperation) throws(PackageError) -> Int? {
@@ -140,6 +169,8 @@ struct ConstexprEvaluator {
                 operation, "found a lut of \(lut.shape) and \(packed.bytes.count) bytes of indices for shape \(sizes)")
         }
         lut.shape = shape.map { _ in 1 } + [lut.count, 1]
+        try requireRoom(operation, type: lut.type, shape: shape)
+        if count == 0 { return DenseTensor(type: lut.type, shape: shape, bytes: []) }
         let codes = packed.bytes.withUnsafeBytes { BitStream.unpack($0, bits: bits, count: count) }
         return ConstexprDecoding.lookUp(codes, shape: shape, lut: lut, vectorAxis: nil)
     }

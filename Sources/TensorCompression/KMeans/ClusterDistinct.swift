@@ -75,7 +75,8 @@ private func widen(
 
 /// Runs the solver, and mends what leaves the range of binary64 in it.
 ///
-/// The solver adds up w, w x and w x x as the reference does. Where those sums overflow, values and weights are scaled by
+/// The solver adds up w, w x and w x x as the reference does. Where the values lie so close together, compared with their
+/// size, that their squares cancel (never so with float16), they are moved to the smallest one first, which is exact. Where those sums overflow, values and weights are scaled by
 /// powers of two, which changes no bit of a result that does not overflow. Where weights lie so far apart that some vanish
 /// in the sums, the reference gives NaN or a mean outside its own cluster: such a centroid is computed again from its cluster.
 private func solve(
@@ -83,6 +84,7 @@ private func solve(
     _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool,
     _ operation: String
 ) throws(CompressionError) {
+    if clusters == count { return separate(values, weights, count, centroids, firstIndex) }
     let bytes = variant(
         CompressionKernels.exactKMeans1DScratchBytes, CompressionKernelsV3.exactKMeans1DScratchBytes)(count, clusters)
     let scratch = try Scratch<UInt8>(bytes, operation: operation)
@@ -90,7 +92,14 @@ private func solve(
     var total = 0.0
     for i in 0..<count { total += weights[i] }
     var finished: Bool
-    if total * largest * largest <= Double.greatestFiniteMagnitude / 16 {
+    if values[count - 1] - values[0] < largest * 0x1p-14 {
+        let origin = values[0]
+        let moved = try Scratch<Double>(count, operation: operation)
+        for i in 0..<count { moved.pointer[i] = values[i] - origin }
+        try solve(moved.pointer, weights, count, clusters, centroids, firstIndex, pool, operation)
+        for c in 0..<clusters { centroids[c] += origin }
+        return
+    } else if total * largest * largest <= Double.greatestFiniteMagnitude / 16 {
         finished = runSolver(values, weights, count, clusters, scratch.pointer, centroids, firstIndex, pool)
     } else {
         let scaled = try Scratch<Double>(2 * count, operation: operation)
@@ -108,6 +117,22 @@ private func solve(
     }
     if !finished { throw .cancelled(operation) }
     mendCentroids(values, weights, count, clusters, centroids, firstIndex)
+}
+
+/// A cluster for each value. The reference's mean of a single value is rounded twice, by its weight in the prefix sums.
+private func separate(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int,
+    _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>
+) {
+    var before = 0.0
+    for i in 0..<count {
+        let after = weights[i] + before
+        let weight = after - before
+        let mean = values[i] * weight / weight
+        centroids[i] = abs(mean - values[i]) <= 1e-15 * abs(values[i]) ? mean : values[i]
+        firstIndex[i] = Int32(truncatingIfNeeded: i)
+        before = after
+    }
 }
 
 private func runSolver(
@@ -142,6 +167,7 @@ private func mendCentroids(
         for i in start..<end {
             let weight = weights[i] / heaviest
             sum += weight
+            if sum == 0 { continue }
             // Halves, so that the difference of two values near the largest does not overflow.
             mean += 2 * ((values[i] / 2 - mean / 2) * (weight / sum))
         }

@@ -136,4 +136,7 @@ private func validate(
     for i in 0..<points.shape[0] where !(weights[i] >= 0 && weights[i].isFinite) {
         throw .invalid("[kmeans] weights: found \(weights[i]) at index \(i), allowed finite numbers of 0 or more")
     }
+    var total = 0.0
+    for i in 0..<points.shape[0] { total += weights[i] }
+    guard total.isFinite else { throw .invalid("[kmeans] weights: they add up to infinity, allowed a finite sum") }
 }
