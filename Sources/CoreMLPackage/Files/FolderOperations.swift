@@ -106,7 +106,9 @@ func restrictPermissions(of target: String, like source: String) throws(PackageE
         }
     }
     guard isFolder else { return }
-    for name in try folderEntries(target) { try restrictPermissions(of: target + "/" + name, like: source + "/" + name) }
+    for name in try folderEntries(target) {
+        try restrictPermissions(of: target + "/" + name, like: source + "/" + name)
+    }
 }
 
 private func copyFile(from source: String, to target: String) throws(PackageError) {

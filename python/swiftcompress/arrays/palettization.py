@@ -191,7 +191,7 @@ def palettize(
         "custom") an infinity among the elements that take part; the message says the argument, the value found and the
         values allowed.
     NotImplementedError
-        mode "uniform" with vectors, which coremltools has not either.
+        mode "uniform" with vectors, which coremltools has not either; a mask with vectors or with mode "custom".
 
     Examples
     --------

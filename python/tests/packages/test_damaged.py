@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import HERE, sample
-from support import damage
+from support import damage, ours
 
 FORMAT = {"ModelFormatError"}
 FORMAT_OR_FILE = {"ModelFormatError", "OSError"}
@@ -152,3 +152,54 @@ def test_every_length_of_the_model(packages: Any, tmp_path: Path, request: pytes
     for answer in answers:
         if answer["outcome"] == "ok":
             Model_pb2.Model().ParseFromString(model[: int(answer["name"].split()[-1])])
+
+
+@pytest.mark.parametrize("length, entry, declared", [
+    (2**62, 4, None),  # longer than any memory
+    (2**21, 2**12, [1, 2**21]),  # not what the operation declares
+])  # fmt: skip
+def test_a_small_file_cannot_ask_for_any_size(
+    packages: Any, tmp_path: Path, length: int, entry: int, declared: list[int] | None
+) -> None:
+    """Codes and vectors whose product is the size of the decoded weight: in a process of its own, for it must not die."""
+    from coremltools.proto import Model_pb2
+
+    path = tmp_path / "grown.mlpackage"
+    shutil.copytree(_compressed(packages, tmp_path), path)
+    file = path / "Data/com.apple.CoreML/model.mlmodel"
+    model = Model_pb2.Model()
+    model.ParseFromString(file.read_bytes())
+    block = next(iter(model.mlProgram.functions["main"].block_specializations.values()))
+    operation = next(o for o in block.operations if o.type == "constexpr_lut_to_dense")
+    rows = 0 if declared is None else 1
+
+    def give(key: str, dtype: int, shape: list[int], payload: bytes) -> None:
+        operation.inputs[key].Clear()
+        value = operation.inputs[key].arguments.add().value
+        value.type.tensorType.dataType = dtype
+        value.type.tensorType.rank = len(shape)
+        for size in shape:
+            value.type.tensorType.dimensions.add().constant.size = size
+        value.immediateValue.tensor.bytes.values = payload
+
+    give("indices", 37, [rows, length], bytes(rows * length // 8))
+    give("lut", 10, [1, 1, 2, entry], bytes(2 * entry * 2))
+    give("vector_axis", 23, [], b"")
+    axis = operation.inputs["vector_axis"].arguments[0].value
+    axis.immediateValue.tensor.ints.values.append(1)
+    file.write_bytes(model.SerializeToString())
+    name = operation.outputs[0].name
+    code = (
+        "import sys, swiftcompress as sc\n"
+        f"try: sc.ModelPackage(sys.argv[1]).decompressed({name!r})\n"
+        "except sc.ModelFormatError as error: print('refused', error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path)], check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("refused")
+
+
+def _compressed(packages: Any, folder: Path) -> Path:
+    return Path(
+        ours.compress(packages("layers", "iOS18"), folder / "compressed.mlpackage", nbits=4, weight_threshold=0).path
+    )

@@ -29,6 +29,9 @@ coreml.palettize_weights(sys.argv[1], config, output=sys.argv[2], progress=False
 print("done", flush=True)
 """
 
+PROMPT = 15
+"""Seconds an interrupted run may take to end. It takes a fraction of one; test machines are shared and noisy."""
+
 
 def run(
     path: Path, output: Path, *, nbits: int = 4, before: str = "", timeout: float = 120
@@ -299,7 +302,7 @@ def test_interrupt(slow_package: Path, tmp_path: Path, wait: float) -> None:
     _, errors = process.communicate(timeout=60)
     took = time.monotonic() - sent
     assert "KeyboardInterrupt" in errors
-    assert took < 2, f"{took:.1f} s"
+    assert took < PROMPT, f"{took:.1f} s"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -312,9 +315,41 @@ def test_interrupt_of_the_command(slow_package: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     sent = time.monotonic()
     process.communicate(timeout=60)
-    assert time.monotonic() - sent < 2
+    assert time.monotonic() - sent < PROMPT
     assert process.returncode in (130, -signal.SIGINT, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hang_up_of_the_command(slow_package: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mlpackage"
+    arguments = [ours.command(), "palettize", str(slow_package), "-o", str(output), "--nbits", "8"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    assert process.poll() is None, "finished before it could be interrupted"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode in (128 + signal.SIGHUP, -signal.SIGHUP, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_permissions_are_not_widened(packages: Any, tmp_path: Path) -> None:
+    path = tmp_path / "private.mlpackage"
+    shutil.copytree(packages("layers", "iOS16"), path)
+    for entry in [path, *path.rglob("*")]:
+        entry.chmod(0o700 if entry.is_dir() else 0o600)
+    for output in (tmp_path / "out.mlpackage", path):
+        ours.compress(path, output, nbits=4)
+        modes = {(entry.is_dir(), entry.stat().st_mode & 0o777) for entry in [output, *output.rglob("*")]}
+        assert modes == {(True, 0o700), (False, 0o600)}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_report_that_is_lost_is_a_failure(packages: Any) -> None:
+    path = packages("layers", "iOS16")
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([ours.command(), "info", str(path)], check=False, stdout=full, stderr=subprocess.PIPE)
+    assert run.returncode == 1
+    assert b"cannot write the output" in run.stderr
 
 
 def test_the_array_door_can_be_interrupted() -> None:
@@ -334,7 +369,7 @@ def test_the_array_door_can_be_interrupted() -> None:
     sent = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
-    assert time.monotonic() - sent < 2
+    assert time.monotonic() - sent < PROMPT
 
 
 def test_two_processes_writing_the_same_output(packages: Any, tmp_path: Path) -> None:
