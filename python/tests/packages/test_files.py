@@ -323,7 +323,14 @@ def test_interrupt_of_the_command(slow_package: Path, tmp_path: Path) -> None:
 def test_hang_up_of_the_command(slow_package: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mlpackage"
     arguments = [ours.command(), "palettize", str(slow_package), "-o", str(output), "--nbits", "8"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever runs the tests may ignore the signal (nohup does), and the command would go on ignoring it.
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL) and None,  # noqa: PLW1509 (no threads here)
+    )
     time.sleep(1)
     assert process.poll() is None, "finished before it could be interrupted"
     process.send_signal(signal.SIGHUP)
