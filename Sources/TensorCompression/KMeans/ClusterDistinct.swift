@@ -84,7 +84,10 @@ private func solve(
     _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool,
     _ operation: String
 ) throws(CompressionError) {
-    if clusters == count { return separate(values, weights, count, centroids, firstIndex) }
+    // Below that the squares are zero, and the reference merges what it likes.
+    if clusters == count, max(abs(values[0]), abs(values[count - 1])) >= 0x1p-500 {
+        return separate(values, weights, count, centroids, firstIndex)
+    }
     let bytes = variant(
         CompressionKernels.exactKMeans1DScratchBytes, CompressionKernelsV3.exactKMeans1DScratchBytes)(count, clusters)
     let scratch = try Scratch<UInt8>(bytes, operation: operation)
