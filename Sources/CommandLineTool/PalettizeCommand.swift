@@ -130,7 +130,7 @@ struct PalettizeCommand: ParsableCommand {
         var bar = ProgressBar("palettize")
         defer { bar.clear() }
         return try Interrupt.whileWatching {
-            try palettizeWeights(
+            try compressWeights(
                 of: source, to: output, options: options,
                 progress: { progress in
                     bar.draw(progress)

@@ -7,26 +7,23 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// Palettizes the weights of a package and writes the result.
+/// Does to the weights of a package what `options` say, and writes the result.
 ///
 /// - Parameters:
 ///   - package: only read; the output may be the same package.
 ///   - path: ends in `.mlpackage`; an existing package there is replaced in one step.
-///   - options: see `CompressionOptions`; `operation` must be `.palettize`.
+///   - options: see `CompressionOptions`.
 ///   - progress: called on the calling thread about every 50 ms; false cancels the run.
 ///   - cancellation: raised from any thread to end the run.
 ///   - custom: finds the palettes of weights whose mode is `.custom`; called on the calling thread.
 /// - Returns: what was done with every weight.
 /// - Throws: `CompressionError` (options, strictness, cancellation), `PackageError` (input and output), or what
 ///   `custom` threw. Nothing is left at `path` then that was not there before.
-public func palettizeWeights(
+public func compressWeights(
     of package: ModelPackage, to path: String, options: CompressionOptions,
     progress: ((CompressionProgress) -> Bool)? = nil, cancellation: Cancellation = Cancellation(),
     custom: CustomPaletteFunction? = nil
 ) throws -> CompressionReport {
-    guard options.operation == .palettize else {
-        throw OptionError.make("operation", found: options.operation.rawValue, allowed: "palettize")
-    }
     if options.usesCustomFunctions, custom == nil {
         throw OptionError.make("lut_function", found: "nothing", allowed: "a function (a mode is custom)")
     }
@@ -39,22 +36,17 @@ public func palettizeWeights(
 /// - Parameters:
 ///   - optionsJSON: see `CompressionOptions`.
 ///   - progress: weights done and in all, and the name of the last one; false cancels the run.
-///   - customLUT: see `palettizeWeights`.
+///   - customLUT: see `compressWeights`.
 /// - Returns: a `CompressionReport` in JSON.
 public func runCompression(
     input: String, output: String, optionsJSON: [UInt8],
     progress: ((_ done: Int, _ total: Int, _ name: String) -> Bool)? = nil, customLUT: CustomPaletteFunction? = nil
 ) throws -> [UInt8] {
     let options = try CompressionOptions(json: optionsJSON)
-    let package = try ModelPackage(path: input)
-    let report: CompressionReport
-    switch options.operation {
-    case .palettize:
-        report = try palettizeWeights(
-            of: package, to: output, options: options,
-            progress: progress.map { progress in { progress($0.weightsDone, $0.weightsTotal, $0.name) } },
-            custom: customLUT)
-    }
+    let report = try compressWeights(
+        of: try ModelPackage(path: input), to: output, options: options,
+        progress: progress.map { progress in { progress($0.weightsDone, $0.weightsTotal, $0.name) } },
+        custom: customLUT)
     return try encodeJSON(report)
 }
 

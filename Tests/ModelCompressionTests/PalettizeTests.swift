@@ -11,7 +11,7 @@ final class PalettizeTests: TemporaryFolderTestCase {
         _ source: String, _ options: CompressionOptions, to target: String = "out",
         progress: ((CompressionProgress) -> Bool)? = nil, custom: CustomPaletteFunction? = nil
     ) throws -> (report: CompressionReport, package: ModelPackage) {
-        let report = try palettizeWeights(
+        let report = try compressWeights(
             of: try ModelPackage(path: source), to: output(target), options: options, progress: progress,
             custom: custom)
         return (report, try ModelPackage(path: output(target)))
@@ -163,7 +163,7 @@ final class PalettizeTests: TemporaryFolderTestCase {
     func testOverTheInput() throws {
         let path = try copy("mixed_ios16")
         let source = try ModelPackage(path: path)
-        let report = try palettizeWeights(of: source, to: path, options: options(PalettizerConfig(nbits: 4)))
+        let report = try compressWeights(of: source, to: path, options: options(PalettizerConfig(nbits: 4)))
         let verification = try verifyCompression(of: ModelPackage(path: path), against: source, report: report)
         XCTAssertEqual(verification.problems, [])
         XCTAssertEqual(try contents(), ["mixed_ios16.mlpackage"])

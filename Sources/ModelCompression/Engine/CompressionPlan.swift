@@ -18,7 +18,11 @@ extension Selector {
         for site: WeightSite, config: WeightConfig
     ) throws(CompressionError) -> Result<WeightScheme, Decline> {
         switch config {
-        case .palettizer(let palettizer): try scheme(for: site, config: palettizer).map { .palette($0) }
+        case .palettizer(let palettizer): return try scheme(for: site, config: palettizer).map { .palette($0) }
+        case .quantizer, .magnitudePruner, .thresholdPruner:
+            throw OptionError.make(
+                "operation", found: options.operation.rawValue, allowed: "palettize", operation: options.operation,
+                notImplemented: true)
         }
     }
 }

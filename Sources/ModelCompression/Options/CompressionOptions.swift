@@ -9,11 +9,17 @@ import Foundation
 /// What to do with one weight. Every compression has its case.
 public enum WeightConfig: Sendable, Equatable {
     case palettizer(PalettizerConfig)
+    case quantizer(QuantizerConfig)
+    case magnitudePruner(MagnitudePrunerConfig)
+    case thresholdPruner(ThresholdPrunerConfig)
 
     /// Element count a weight must exceed to be compressed.
     var weightThreshold: Int {
         switch self {
         case .palettizer(let config): config.weightThreshold
+        case .quantizer(let config): config.weightThreshold
+        case .magnitudePruner(let config): config.weightThreshold
+        case .thresholdPruner(let config): config.weightThreshold
         }
     }
 
@@ -21,6 +27,49 @@ public enum WeightConfig: Sendable, Equatable {
     var typeName: String {
         switch self {
         case .palettizer: "palettizer"
+        case .quantizer: "linear_quantizer"
+        case .magnitudePruner: "magnitude_pruner"
+        case .thresholdPruner: "threshold_pruner"
+        }
+    }
+
+    /// - Parameters:
+    ///   - path: what to call this configuration in messages; empty for a plain one.
+    ///   - operationType: the type of operation it was given for, if any.
+    func validate(path: String, operationType: String?) throws {
+        switch self {
+        case .palettizer(let config): try config.validate(path: path)
+        case .quantizer(let config): try config.validate(path: path)
+        case .magnitudePruner(let config): try config.validate(path: path, operationType: operationType)
+        case .thresholdPruner(let config): try config.validate(path: path)
+        }
+    }
+
+    var json: JSONValue {
+        switch self {
+        case .palettizer(let config): config.json
+        case .quantizer(let config): config.json
+        case .magnitudePruner(let config): config.json
+        case .thresholdPruner(let config): config.json
+        }
+    }
+
+    /// - Parameter operation: says what a configuration without `type` is.
+    init(json value: JSONValue, path: String, operation: CompressionOptions.Operation) throws {
+        guard case .object(let fields) = value else {
+            throw OptionError.make(path, found: value.text, allowed: "null or an object", operation: operation)
+        }
+        let inner = path == "global" ? "" : path
+        let type = fields["type"] ?? .string(operation.configTypes.first ?? "")
+        switch type {
+        case .string("palettizer"): self = .palettizer(try PalettizerConfig(json: value, path: inner))
+        case .string("linear_quantizer"): self = .quantizer(try QuantizerConfig(json: value, path: inner))
+        case .string("magnitude_pruner"): self = .magnitudePruner(try MagnitudePrunerConfig(json: value, path: inner))
+        case .string("threshold_pruner"): self = .thresholdPruner(try ThresholdPrunerConfig(json: value, path: inner))
+        default:
+            throw OptionError.make(
+                path + ".type", found: type.text, allowed: operation.configTypes.joined(separator: ", "),
+                operation: operation)
         }
     }
 }
@@ -33,22 +82,31 @@ public enum WeightConfig: Sendable, Equatable {
 public struct CompressionOptions: Sendable, Equatable {
     public enum Operation: String, Codable, Sendable, CaseIterable {
         case palettize
+        case quantize
+        case prune
+        case decompress
 
-        /// The `type` of the configurations that the operation takes.
+        /// The `type` of the configurations that the operation takes; the first is meant where none is given.
         var configTypes: [String] {
             switch self {
             case .palettize: ["palettizer"]
+            case .quantize: ["linear_quantizer"]
+            case .prune: ["magnitude_pruner", "threshold_pruner"]
+            case .decompress: []
             }
         }
     }
 
     /// Where the reference's result is wrong, ours is right; this asks for the reference's.
     public enum Compatibility: String, Codable, Sendable, CaseIterable {
-        /// The per-channel scale reduces over the output channels, as coremltools 9.0 does.
+        /// The per-channel scale reduces over the output channels and is applied to the weight; linear quantization
+        /// computes in the weight's type throughout, division by zero and overflow included.
         case coremltools
     }
 
     public var operation: Operation
+    /// Also compress what is compressed already, in the forms that iOS18 has for it.
+    public var joint: Bool
     public var global: WeightConfig?
     public var opTypes: [String: WeightConfig?]
     public var opNames: [String: WeightConfig?]
@@ -57,63 +115,71 @@ public struct CompressionOptions: Sendable, Equatable {
     /// Make an error of what would otherwise be a warning or a weight declined for a reason nobody asked for.
     public var strict: Bool
     public var compat: Compatibility?
+    /// Raise the model to this target first; nil: leave it.
+    public var minimumTarget: DeploymentTarget?
     /// For the modes that use random numbers (vector k-means).
     public var seed: UInt64
 
     public init(
-        operation: Operation = .palettize, global: WeightConfig? = nil, opTypes: [String: WeightConfig?] = [:],
-        opNames: [String: WeightConfig?] = [:], numThreads: Int = 0, strict: Bool = false,
-        compat: Compatibility? = nil, seed: UInt64 = 0
+        operation: Operation = .palettize, joint: Bool = false, global: WeightConfig? = nil,
+        opTypes: [String: WeightConfig?] = [:], opNames: [String: WeightConfig?] = [:], numThreads: Int = 0,
+        strict: Bool = false, compat: Compatibility? = nil, minimumTarget: DeploymentTarget? = nil, seed: UInt64 = 0
     ) {
         self.operation = operation
+        self.joint = joint
         self.global = global
         self.opTypes = opTypes
         self.opNames = opNames
         self.numThreads = numThreads
         self.strict = strict
         self.compat = compat
+        self.minimumTarget = minimumTarget
         self.seed = seed
     }
 
     /// Checks every rule that does not depend on a package.
     public func validate() throws {
         if numThreads < 0 {
-            throw OptionError.make("num_threads", found: String(numThreads), allowed: "a whole number of 0 or more")
+            throw fail("num_threads", String(numThreads), "a whole number of 0 or more")
         }
-        for (path, config) in configurations {
+        if operation == .decompress, let first = configurations.first {
+            throw fail(first.path, "a configuration", "nothing: every compressed weight is decompressed")
+        }
+        for (path, config, type) in configurations {
             guard operation.configTypes.contains(config.typeName) else {
-                throw OptionError.make(
-                    path + ".type", found: config.typeName,
-                    allowed: operation.configTypes.joined(separator: ", ") + " for \(operation.rawValue)")
+                throw fail(
+                    path + ".type", config.typeName,
+                    operation.configTypes.joined(separator: ", ") + " for \(operation.rawValue)")
             }
-            switch config {
-            case .palettizer(let palettizer): try palettizer.validate(path: path == "global" ? "" : path)
-            }
+            try config.validate(path: path == "global" ? "" : path, operationType: type)
         }
         if opTypes["const"] != nil {
-            throw OptionError.make(
-                "op_types", found: "\"const\"",
-                allowed: "the type of an operation that uses weights; "
-                    + "for all constants use the global configuration")
+            throw fail(
+                "op_types", "\"const\"",
+                "the type of an operation that uses weights; for all constants use the global configuration")
         }
+    }
+
+    private func fail(_ argument: String, _ found: String, _ allowed: String) -> CompressionError {
+        OptionError.make(argument, found: found, allowed: allowed, operation: operation)
     }
 
     /// Whether a configuration asks for a function of the caller.
     var usesCustomFunctions: Bool {
         configurations.contains { entry in
-            switch entry.config {
-            case .palettizer(let config): config.mode == .custom
-            }
+            if case .palettizer(let config) = entry.config { config.mode == .custom } else { false }
         }
     }
 
-    /// Every configuration with its name in messages, in a fixed order.
-    private var configurations: [(path: String, config: WeightConfig)] {
-        var result: [(path: String, config: WeightConfig)] = []
-        if let global { result.append(("global", global)) }
-        for (name, table) in [("op_types", opTypes), ("op_names", opNames)] {
+    /// Every configuration with its name in messages and the type of operation it is for, in a fixed order.
+    private var configurations: [(path: String, config: WeightConfig, type: String?)] {
+        var result: [(path: String, config: WeightConfig, type: String?)] = []
+        if let global { result.append(("global", global, nil)) }
+        for (name, table, isType) in [("op_types", opTypes, true), ("op_names", opNames, false)] {
             for key in table.keys.sorted() {
-                if let config = table[key] ?? nil { result.append(("\(name)[\"\(key)\"]", config)) }
+                if let config = table[key] ?? nil {
+                    result.append(("\(name)[\"\(key)\"]", config, isType ? key : nil))
+                }
             }
         }
         return result
@@ -128,67 +194,50 @@ extension CompressionOptions {
         try self.init(json: JSONValue.parse(bytes))
     }
 
+    private static let keys = [
+        "operation", "joint_compression", "global", "op_types", "op_names", "num_threads", "strict", "compat",
+        "minimum_deployment_target", "seed",
+    ]
+
     private init(json: JSONValue) throws {
-        let fields = try OptionFields(
-            json, path: "",
-            allowed: ["operation", "global", "op_types", "op_names", "num_threads", "strict", "compat", "seed"])
         self.init()
-        operation = try Self.choice(fields, "operation", Operation.allCases) ?? .palettize
-        compat = try Self.choice(fields, "compat", Compatibility.allCases, nullable: true)
+        let first = try OptionFields(json, path: "", allowed: Self.keys)
+        operation = try first.choice("operation", Operation.self) ?? .palettize
+        let fields = try OptionFields(json, path: "", allowed: Self.keys, operation: operation)
+        joint = try fields.bool("joint_compression") ?? false
+        if fields["compat"] != .null { compat = try fields.choice("compat", Compatibility.self) }
+        if fields["minimum_deployment_target"] != .null {
+            minimumTarget = try fields.target("minimum_deployment_target")
+        }
         numThreads = try fields.int("num_threads", allowed: "a whole number of 0 or more", nullable: true) ?? 0
         strict = try fields.bool("strict") ?? false
         let seedText = "a whole number of 0 or more"
         let givenSeed = try fields.int("seed", allowed: seedText) ?? 0
-        if givenSeed < 0 { throw OptionError.make("seed", found: String(givenSeed), allowed: seedText) }
+        if givenSeed < 0 { throw fields.error("seed", String(givenSeed), seedText) }
         seed = UInt64(givenSeed)
-        global = try fields["global"].flatMap { try Self.config($0, path: "global", default: operation) }
-        opTypes = try Self.table(fields, "op_types", default: operation)
-        opNames = try Self.table(fields, "op_names", default: operation)
+        global = try fields["global"].flatMap { try Self.config($0, path: "global", operation) }
+        opTypes = try Self.table(fields, "op_types", operation)
+        opNames = try Self.table(fields, "op_names", operation)
         try validate()
     }
 
-    private static func choice<Choice: RawRepresentable<String>>(
-        _ fields: OptionFields, _ key: String, _ cases: [Choice], nullable: Bool = false
-    ) throws -> Choice? {
-        let allowed = (nullable ? ["null"] : []) + cases.map(\.rawValue)
-        guard let text = try fields.string(key, allowed: allowed.joined(separator: ", "), nullable: nullable) else {
-            return nil
-        }
-        guard let value = Choice(rawValue: text) else {
-            throw OptionError.make(fields.name(key), found: "\"\(text)\"", allowed: allowed.joined(separator: ", "))
-        }
-        return value
-    }
-
     private static func table(
-        _ fields: OptionFields, _ key: String, default operation: Operation
+        _ fields: OptionFields, _ key: String, _ operation: Operation
     ) throws -> [String: WeightConfig?] {
         switch fields[key] {
         case nil, .null: return [:]
         case .object(let entries):
             var result: [String: WeightConfig?] = [:]
             for (name, value) in entries {
-                result.updateValue(
-                    try config(value, path: "\(key)[\"\(name)\"]", default: operation), forKey: name)
+                result.updateValue(try config(value, path: "\(key)[\"\(name)\"]", operation), forKey: name)
             }
             return result
-        case let other?: throw OptionError.make(key, found: other.text, allowed: "an object")
+        case let other?: throw fields.error(key, other.text, "an object")
         }
     }
 
-    private static func config(
-        _ value: JSONValue, path: String, default operation: Operation
-    ) throws -> WeightConfig? {
-        guard value != .null else { return nil }
-        guard case .object(let fields) = value else {
-            throw OptionError.make(path, found: value.text, allowed: "null or an object")
-        }
-        let type = fields["type"] ?? .string(operation.configTypes[0])
-        switch type {
-        case .string("palettizer"):
-            return .palettizer(try PalettizerConfig(json: value, path: path == "global" ? "" : path))
-        default: throw OptionError.make(path + ".type", found: type.text, allowed: "palettizer")
-        }
+    private static func config(_ value: JSONValue, path: String, _ operation: Operation) throws -> WeightConfig? {
+        value == .null ? nil : try WeightConfig(json: value, path: path, operation: operation)
     }
 }
 
@@ -196,17 +245,14 @@ extension CompressionOptions: Codable {
     public init(from decoder: any Decoder) throws { try self.init(json: JSONValue(from: decoder)) }
 
     public func encode(to encoder: any Encoder) throws {
-        func encoded(_ config: WeightConfig?) -> JSONValue {
-            switch config {
-            case nil: .null
-            case .palettizer(let palettizer): palettizer.json
-            }
-        }
+        func encoded(_ config: WeightConfig?) -> JSONValue { config?.json ?? .null }
         let value = JSONValue.object([
-            "operation": .string(operation.rawValue), "global": encoded(global),
+            "operation": .string(operation.rawValue), "joint_compression": .bool(joint), "global": encoded(global),
             "op_types": .object(opTypes.mapValues(encoded)), "op_names": .object(opNames.mapValues(encoded)),
             "num_threads": .int(numThreads), "strict": .bool(strict),
-            "compat": compat.map { .string($0.rawValue) } ?? .null, "seed": .int(Int(clamping: seed)),
+            "compat": compat.map { .string($0.rawValue) } ?? .null,
+            "minimum_deployment_target": minimumTarget.map { .string($0.name) } ?? .null,
+            "seed": .int(Int(clamping: seed)),
         ])
         try value.encode(to: encoder)
     }

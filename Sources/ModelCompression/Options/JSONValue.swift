@@ -1,3 +1,5 @@
+import TensorCompression
+
 #if canImport(FoundationEssentials)
 import FoundationEssentials
 #else
@@ -64,18 +66,29 @@ enum JSONValue: Codable, Sendable, Equatable {
 struct OptionFields {
     private let fields: [String: JSONValue]
     private let prefix: String
+    private let operation: CompressionOptions.Operation
 
-    /// - Parameter path: where the object stands in the options, for messages; empty at the top.
-    init(_ value: JSONValue, path: String, allowed: [String]) throws {
+    /// - Parameters:
+    ///   - path: where the object stands in the options, for messages; empty at the top.
+    ///   - operation: what messages begin with.
+    init(
+        _ value: JSONValue, path: String, allowed: [String], operation: CompressionOptions.Operation = .palettize
+    ) throws {
         guard case .object(let fields) = value else {
-            throw OptionError.make(path.isEmpty ? "options" : path, found: value.text, allowed: "an object")
+            throw OptionError.make(
+                path.isEmpty ? "options" : path, found: value.text, allowed: "an object", operation: operation)
         }
         self.fields = fields
+        self.operation = operation
         prefix = path.isEmpty ? "" : path + "."
         for key in fields.keys.sorted() where !allowed.contains(key) {
-            throw OptionError.make(
-                prefix + key, found: "an unknown option", allowed: allowed.joined(separator: ", "))
+            throw error(key, "an unknown option", allowed.joined(separator: ", "))
         }
+    }
+
+    /// The error that the value of `key` is not allowed.
+    func error(_ key: String, _ found: String, _ allowed: String) -> CompressionError {
+        OptionError.make(prefix + key, found: found, allowed: allowed, operation: operation)
     }
 
     func name(_ key: String) -> String { prefix + key }
@@ -90,7 +103,7 @@ struct OptionFields {
         case nil: return nil
         case .null where nullable: return nil
         case .int(let value): return value
-        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: allowed)
+        case let other?: throw error(key, other.text, allowed)
         }
     }
 
@@ -98,8 +111,41 @@ struct OptionFields {
         switch fields[key] {
         case nil: return nil
         case .bool(let value): return value
-        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: "true, false")
+        case let other?: throw error(key, other.text, "true, false")
         }
+    }
+
+    /// The number at `key`; nil when the key is absent, or null where null is allowed.
+    func double(_ key: String, allowed: String, nullable: Bool = false) throws -> Double? {
+        switch fields[key] {
+        case nil: return nil
+        case .null where nullable: return nil
+        case .int(let value): return Double(value)
+        case .double(let value): return value
+        case let other?: throw error(key, other.text, allowed)
+        }
+    }
+
+    /// The list of integers at `key`; nil when the key is absent, or null where null is allowed.
+    func ints(_ key: String, allowed: String, nullable: Bool = false) throws -> [Int]? {
+        switch fields[key] {
+        case nil: return nil
+        case .null where nullable: return nil
+        case .array(let values):
+            return try values.map { value in
+                guard case .int(let number) = value else { throw error(key, "a list with \(value.text)", allowed) }
+                return number
+            }
+        case let other?: throw error(key, other.text, allowed)
+        }
+    }
+
+    /// One of the names of an enumeration, in any case.
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String, _: Choice.Type) throws -> Choice? {
+        let allowed = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let text = try string(key, allowed: allowed) else { return nil }
+        guard let value = Choice(rawValue: text.lowercased()) else { throw error(key, "\"\(text)\"", allowed) }
+        return value
     }
 
     func string(_ key: String, allowed: String, nullable: Bool = false) throws -> String? {
@@ -107,7 +153,7 @@ struct OptionFields {
         case nil: return nil
         case .null where nullable: return nil
         case .string(let value): return value
-        case let other?: throw OptionError.make(prefix + key, found: other.text, allowed: allowed)
+        case let other?: throw error(key, other.text, allowed)
         }
     }
 }

@@ -139,13 +139,16 @@ extension PalettizerConfig: Codable {
 
 /// Builds the errors about options.
 enum OptionError {
-    /// - Parameter argument: the option as the caller wrote it, e.g. `op_types["conv"].nbits`.
+    /// - Parameters:
+    ///   - argument: the option as the caller wrote it, e.g. `op_types["conv"].nbits`.
+    ///   - operation: what was asked for.
     static func make(
-        _ argument: String, found: String, allowed: String, notImplemented: Bool = false
+        _ argument: String, found: String, allowed: String, operation: CompressionOptions.Operation = .palettize,
+        notImplemented: Bool = false
     ) -> CompressionError {
         CompressionError(
             kind: notImplemented ? .notImplemented : .invalidArgument,
-            message: "[palettize] \(argument): found \(found), allowed \(allowed)")
+            message: "[\(operation.rawValue)] \(argument): found \(found), allowed \(allowed)")
     }
 }
 

@@ -33,6 +33,9 @@ public struct CompressionReport: Codable, Sendable, Equatable {
 public struct WeightRecord: Codable, Sendable, Equatable {
     public enum Action: String, Codable, Sendable {
         case palettized
+        case quantized
+        case pruned
+        case decompressed
         case declined
     }
 
@@ -47,6 +50,8 @@ public struct WeightRecord: Codable, Sendable, Equatable {
     public var action: Action
     /// Why it was declined.
     public var reason: String?
+    /// What is worth knowing about how it was done.
+    public var note: String?
     /// E.g. `kmeans per_grouped_channel(16, axis 0) 4 bit`.
     public var scheme: String?
     public var nbits: Int?
@@ -70,6 +75,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         case shape
         case action
         case reason
+        case note
         case scheme
         case nbits
         case bitsPerWeight = "bits_per_weight"
@@ -92,6 +98,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         try container.encode(shape, forKey: .shape)
         try container.encode(action, forKey: .action)
         try container.encode(reason, forKey: .reason)
+        try container.encode(note, forKey: .note)
         try container.encode(scheme, forKey: .scheme)
         try container.encode(nbits, forKey: .nbits)
         try container.encode(bitsPerWeight, forKey: .bitsPerWeight)

@@ -123,31 +123,3 @@ extension Selector {
                 + "such weights out with op_names or op_types")
     }
 }
-
-/// Names of deployment targets.
-public enum DeploymentTarget {
-    /// The earliest system that loads a model of this specification version, e.g. 9: iOS18.
-    public static func name(specificationVersion: Int) -> String {
-        switch specificationVersion {
-        case ...1: "iOS11"
-        case 2: "iOS11.2"
-        case 3: "iOS12"
-        case 4: "iOS13"
-        case 5: "iOS14"
-        case 6: "iOS15"
-        case 7: "iOS16"
-        case 8: "iOS17"
-        case 9: "iOS18"
-        case 10: "iOS26"
-        default: "later than iOS26"
-        }
-    }
-
-    /// An opset as messages name it, e.g. `CoreML7`: "iOS17 (specification version 8)".
-    static func text(opset: String) -> String {
-        guard opset.hasPrefix("CoreML"), let number = Int(opset.dropFirst("CoreML".count)) else {
-            return "opset \(opset)"
-        }
-        return "\(name(specificationVersion: number + 1)) (specification version \(number + 1))"
-    }
-}
