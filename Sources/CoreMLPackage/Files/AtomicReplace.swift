@@ -28,13 +28,21 @@ enum AtomicReplace {
 
     /// - Throws: `.exists` unless there is nothing at `target` or a package.
     static func requireReplaceable(_ target: String) throws(PackageError) {
-        switch try EntryKind(target) {
-        case .none: return
-        case .folder where try EntryKind(target + "/Manifest.json", followingLinks: true) == .file: return
-        case .folder:
-            throw PackageError(.exists, file: target, "found a folder that is no Core ML package; it is not replaced")
-        default: throw PackageError(.exists, file: target, "found something that is no folder; it is not replaced")
+        for _ in 0..<64 {
+            let seen = FileIdentity(target)
+            switch try EntryKind(target) {
+            case .none: return
+            case .folder where try EntryKind(target + "/Manifest.json", followingLinks: true) == .file: return
+            case .folder where seen == nil || FileIdentity(target) != seen:
+                // Another process has put its package there, or taken one away, between the two looks.
+                continue
+            case .folder:
+                throw PackageError(
+                    .exists, file: target, "found a folder that is no Core ML package; it is not replaced")
+            default: throw PackageError(.exists, file: target, "found something that is no folder; it is not replaced")
+            }
         }
+        throw PackageError(.io(EBUSY), file: target, "other processes keep replacing it")
     }
 
     /// - Returns: false when the target has appeared meanwhile.
