@@ -17,6 +17,8 @@ enum { MAX_RANK = 64 };
 #define DROP(object) Py_XDECREF((PyObject *)(object))
 
 extern PyMethodDef palettization_methods[];
+extern PyMethodDef quantization_methods[];
+extern PyMethodDef pruning_methods[];
 extern PyMethodDef kmeans_methods[];
 extern PyMethodDef packing_methods[];
 extern PyMethodDef packages_methods[];

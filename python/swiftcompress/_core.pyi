@@ -37,6 +37,33 @@ def unpalettize(
     num_threads: int,
     /,
 ) -> NDArray[Any]: ...
+def quantize(
+    weight: NDArray[Any],
+    mode: int,
+    nbits: int,
+    is_signed: bool,
+    reference_arithmetic: bool,
+    block_sizes: tuple[int, ...],
+    num_threads: int,
+    /,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]: ...
+def dequantize(
+    data: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any] | None, num_threads: int, /
+) -> NDArray[Any]: ...
+def prune(
+    weight: NDArray[Any],
+    method: int,
+    target_sparsity: float,
+    threshold: float,
+    minimum_sparsity: float,
+    block_size: int,
+    n: int,
+    m: int,
+    dim: int,
+    num_threads: int,
+    /,
+) -> tuple[NDArray[np.uint8], NDArray[Any]]: ...
+def scatter_nonzero(nonzero: NDArray[Any], mask: NDArray[np.uint8], num_threads: int, /) -> NDArray[Any]: ...
 def kmeans_1d(
     values: NDArray[np.float64], weights: NDArray[np.float64] | None, k: int, num_threads: int, /
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], float]: ...

@@ -209,6 +209,93 @@ typedef struct swc_palettized {
 swc_status swc_unpalettize(const swc_palettized *_Nonnull parts, const swc_run *_Nonnull run, void *_Nonnull output,
                            swc_error *_Nonnull error);
 
+// MARK: - Linear quantization of arrays
+
+enum { SWC_LINEAR = 0, SWC_LINEAR_SYMMETRIC = 1 };
+
+typedef struct swc_quantize_options {
+    /// SWC_LINEAR or SWC_LINEAR_SYMMETRIC.
+    int32_t mode;
+    /// 2, 3, 4, 6 or 8.
+    int32_t nbits;
+    /// Whether codes are signed, as two's complement of 8 bits.
+    int32_t is_signed;
+    /// Other than 0: the reference's arithmetic also where it overflows or divides by 0.
+    int32_t reference_arithmetic;
+    /// For each axis of the weight, how many neighbouring elements share a scale; 0: the whole axis. May be null for
+    /// rank 0.
+    const int64_t *_Nullable block_sizes;
+} swc_quantize_options;
+
+/// The sizes of a quantized tensor. The caller points `scale_shape` at room for as many numbers as the weight has axes.
+typedef struct swc_quantize_layout {
+    int64_t *_Nonnull scale_shape;
+    /// 1 where there are zero points, otherwise 0.
+    int32_t has_zero_point;
+} swc_quantize_layout;
+
+/// Validates, and tells the sizes of what `swc_quantize` will write.
+swc_status swc_quantize_layout_find(const swc_tensor *_Nonnull weight, const swc_quantize_options *_Nonnull options,
+                                    swc_quantize_layout *_Nonnull layout, swc_error *_Nonnull error);
+
+/// Quantizes one array.
+/// - data: one byte for each element.
+/// - scale: room for the product of `scale_shape`, in the weight's type.
+/// - zero_point: as many bytes; may be null when the layout has none.
+swc_status swc_quantize(const swc_tensor *_Nonnull weight, const swc_quantize_options *_Nonnull options,
+                        const swc_run *_Nonnull run, uint8_t *_Nonnull data, void *_Nonnull scale,
+                        uint8_t *_Nullable zero_point, swc_error *_Nonnull error);
+
+/// Computes (code - zero point) * scale.
+/// - data: one byte for each element; the rank of `scale`.
+/// - shape: that of `data` and of the output; each size a multiple of that of `scale`.
+/// - zero_point: none, or a byte for each scale.
+/// - output: as many elements as `data`, in the type of `scale`.
+swc_status swc_dequantize(const uint8_t *_Nonnull data, int32_t is_signed, const int64_t *_Nullable shape,
+                          const swc_tensor *_Nonnull scale, const uint8_t *_Nullable zero_point,
+                          const swc_run *_Nonnull run, void *_Nonnull output, swc_error *_Nonnull error);
+
+// MARK: - Pruning of arrays
+
+enum { SWC_PRUNE_MAGNITUDE = 0, SWC_PRUNE_BLOCKS = 1, SWC_PRUNE_N_OF_M = 2, SWC_PRUNE_THRESHOLD = 3 };
+
+typedef struct swc_prune_options {
+    /// SWC_PRUNE_MAGNITUDE, SWC_PRUNE_BLOCKS, SWC_PRUNE_N_OF_M or SWC_PRUNE_THRESHOLD.
+    int32_t method;
+    /// For magnitude and blocks: the share to become zero, 0 to 1.
+    double target_sparsity;
+    /// For threshold: elements of at most this magnitude become zero.
+    double threshold;
+    /// For threshold: the least share that must then be zero, 0 to 1.
+    double minimum_sparsity;
+    /// For blocks: neighbouring channels that become zero together.
+    int64_t block_size;
+    /// For n of m.
+    int64_t n, m;
+    /// For blocks and n of m: the axis of the channels, 0 or 1.
+    int32_t dim;
+} swc_prune_options;
+
+/// Finds the elements that stay.
+/// - mask: one byte for each element: 1 stays, 0 is zero.
+/// - kept: how many stay.
+swc_status swc_prune(const swc_tensor *_Nonnull weight, const swc_prune_options *_Nonnull options,
+                     const swc_run *_Nonnull run, uint8_t *_Nonnull mask, int64_t *_Nonnull kept,
+                     swc_error *_Nonnull error);
+
+/// Copies the elements whose mask is 1, in C order.
+/// - nonzero: room for as many as the mask has ones, in the weight's type.
+swc_status swc_gather_nonzero(const swc_tensor *_Nonnull weight, const uint8_t *_Nonnull mask,
+                              const swc_run *_Nonnull run, void *_Nonnull nonzero, swc_error *_Nonnull error);
+
+/// Puts them back among zeros.
+/// - element_bytes: 1, 2, 4 or 8.
+/// - mask: `count` bytes, 0 or 1; as many ones as `nonzero_count`.
+/// - output: room for `count` elements.
+swc_status swc_scatter_nonzero(const void *_Nonnull nonzero, int64_t nonzero_count, int32_t element_bytes,
+                               const uint8_t *_Nonnull mask, int64_t count, const swc_run *_Nonnull run,
+                               void *_Nonnull output, swc_error *_Nonnull error);
+
 // MARK: - K-means of arrays
 
 /// The least sum of squared distances, exactly.

@@ -9,6 +9,11 @@ protocol PaletteElement: FixedWidthInteger, UnsignedInteger, BitwiseCopyable, Se
     static func expandVectors(
         _ codes: UnsafePointer<UInt8>, _ first: Int, _ count: Int, _ lut: UnsafePointer<Self>, _ dimension: Int,
         _ target: UnsafeMutablePointer<Self>)
+    static func gatherKept(
+        _ source: UnsafePointer<Self>, _ mask: UnsafePointer<UInt8>, _ kept: Int, _ target: UnsafeMutablePointer<Self>)
+    static func scatterKept(
+        _ elements: UnsafePointer<Self>, _ kept: Int, _ mask: UnsafePointer<UInt8>, _ count: Int,
+        _ target: UnsafeMutablePointer<Self>)
     /// Expands whole bytes of packed codes; false when there is no table for this width and size.
     static func expandPacked(
         _ packed: UnsafePointer<UInt8>, _ byteCount: Int, _ nbits: Int, _ lut: UnsafePointer<Self>,

@@ -1,0 +1,1 @@
+../CompressionKernels/LinearQuantization/BlockRange.swift

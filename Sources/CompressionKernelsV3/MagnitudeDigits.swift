@@ -1,0 +1,1 @@
+../CompressionKernels/Pruning/MagnitudeDigits.swift

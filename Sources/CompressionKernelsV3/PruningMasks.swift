@@ -1,0 +1,1 @@
+../CompressionKernels/Pruning/PruningMasks.swift

@@ -1,0 +1,1 @@
+../CompressionKernels/LinearQuantization/QuantizeCodes.swift
