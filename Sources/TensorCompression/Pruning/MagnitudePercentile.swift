@@ -15,9 +15,9 @@ struct MagnitudePercentile<Element: PrunableElement> {
 
     private var count: Int { parts.reduce(0) { $0 + $1.count * $1.weight } }
 
-    /// The bit pattern of the percentile; 0 where NumPy gets a NaN, which no magnitude is less than or equal to.
+    /// The bit pattern of the percentile; nil where NumPy gets a NaN, which no magnitude is less than or equal to.
     /// - share: 0 to 1, 1 excluded; NumPy's argument is 100 times that.
-    func find(_ share: Double) throws(CompressionError) -> UInt64 {
+    func find(_ share: Double) throws(CompressionError) -> UInt64? {
         let place = Double(count - 1) * (share * 100 / 100)
         var (first, last) = (place.rounded(.down), place.rounded(.down) + 1)
         var part = place - first
@@ -29,7 +29,7 @@ struct MagnitudePercentile<Element: PrunableElement> {
         var high = low.pattern
         if last > first, low.rank <= Int(last) { high = try leastAbove(low.pattern) }
         let result = interpolate(Element(magnitudePattern: low.pattern), Element(magnitudePattern: high), part)
-        return result.isNaN ? 0 : result.magnitudePattern
+        return result.isNaN ? nil : result.magnitudePattern
     }
 
     private func interpolate(_ low: Element, _ high: Element, _ part: Double) -> Element {

@@ -44,7 +44,7 @@ private struct PruningJob<Element: PrunableElement> {
         switch method {
         case .magnitude(let sparsity):
             let all = WeightedElements(elements: elements, count: count, weight: 1)
-            return try keepAbove(limit(sparsity, [all]))
+            return try keepAbove(limit(sparsity, [all]) ?? 0)
         case .blockMagnitude(let sparsity, let size, let dim): return try keepBlocks(sparsity, size, dim)
         case .nOfM(let n, let m, let dim): return try keepGroups(n, m, dim)
         case .threshold(let limit, let share):
@@ -58,13 +58,16 @@ private struct PruningJob<Element: PrunableElement> {
         }
     }
 
-    /// The bit pattern up to which magnitudes become zero.
+    /// A magnitude that no finite one is above.
+    private var infinity: UInt64 { Element(nearest: .infinity).magnitudePattern }
+
+    /// The bit pattern up to which magnitudes become zero; nil: none does.
     private func limit(
         _ sparsity: Double, _ parts: [WeightedElements<Element>]
-    ) throws(CompressionError) -> UInt64 {
-        // 100 % need no percentile, and neither do 0 %: then only what is zero stays zero.
-        if sparsity * 100 == 100 { return Element(nearest: .infinity).magnitudePattern }
-        return sparsity == 0 ? 0 : try MagnitudePercentile(parts: parts, pool: pool).find(sparsity)
+    ) throws(CompressionError) -> UInt64? {
+        // As in the reference, 0 % and 100 % need no percentile.
+        if sparsity * 100 == 100 { return infinity }
+        return sparsity == 0 ? nil : try MagnitudePercentile(parts: parts, pool: pool).find(sparsity)
     }
 
     /// Adds up what `body(start, end)` returns for the pieces of the tensor.
@@ -123,6 +126,7 @@ private struct PruningJob<Element: PrunableElement> {
                 WeightedElements(
                     elements: lastBlocks, count: matrices * (blocks - whole) * width, weight: channels % size),
             ])
+        guard let bound else { return try keepAbove(0) }
         if width > 1 {
             return try sumRows(matrices * channels, width) { row in
                 Element.maskByNorm(
@@ -135,9 +139,7 @@ private struct PruningJob<Element: PrunableElement> {
             let start = matrix * channels + block * size
             let length = min(size, channels - block * size)
             let kept = place(matrix, block).pointee.magnitudePattern > bound
-            // Every magnitude is at most that of infinity.
-            return Element.maskAbove(
-                elements + start, length, kept ? 0 : Element(nearest: .infinity).magnitudePattern, mask + start)
+            return Element.maskAbove(elements + start, length, kept ? 0 : infinity, mask + start)
         }
     }
 
