@@ -37,8 +37,8 @@ var targets: [Target] = [
     .target(
         name: "TensorCompression",
         dependencies: ["CSwiftCompress", "CompressionKernels"] + variants.map { .byName(name: $0.name) }),
-    .target(name: "CoreMLPackage"),
-    .target(name: "ModelCompression", dependencies: ["CoreMLPackage", "TensorCompression"]),
+    .target(name: "CoreMLPackage", dependencies: ["JSONText"]),
+    .target(name: "ModelCompression", dependencies: ["CoreMLPackage", "JSONText", "TensorCompression"]),
     .executableTarget(name: "swiftcompress", dependencies: ["CommandLineTool"]),
 ]
 
@@ -47,6 +47,7 @@ var targets: [Target] = [
 targets += variants
 targets += [
     .target(name: "CSwiftCompress"),
+    .target(name: "JSONText"),
     .target(name: "CompressionKernels", swiftSettings: baseline),
     .target(name: "CommandLineTool", dependencies: ["CSwiftCompress", "ModelCompression", argumentParser]),
     .target(
@@ -64,9 +65,11 @@ targets += [
     .testTarget(
         name: "TensorCompressionTests", dependencies: ["TensorCompression", "CompressionKernels", "TestSupport"],
         exclude: ["Fixtures"]),
+    .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
     .testTarget(name: "CoreMLPackageTests", dependencies: ["CoreMLPackage", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(
-        name: "ModelCompressionTests", dependencies: ["ModelCompression", "TestSupport"], exclude: ["Fixtures"]),
+        name: "ModelCompressionTests", dependencies: ["JSONText", "ModelCompression", "TestSupport"],
+        exclude: ["Fixtures"]),
     .testTarget(
         name: "CommandLineToolTests",
         dependencies: ["CommandLineTool", "ModelCompression", "TestSupport", "swiftcompress"]),

@@ -1,11 +1,6 @@
 import CoreMLPackage
+import JSONText
 import TensorCompression
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 
 /// Does to the weights of a package what `options` say, and writes the result.
 ///
@@ -53,8 +48,5 @@ public func runCompression(
 /// JSON with sorted keys.
 /// - Parameter pretty: indented, one field a line.
 public func encodeJSON(_ value: some Encodable, pretty: Bool = false) throws -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    if pretty { encoder.outputFormatting.insert(.prettyPrinted) }
-    return Array(try encoder.encode(value))
+    try JSONWriter.write(value, pretty: pretty)
 }

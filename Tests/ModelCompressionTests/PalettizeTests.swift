@@ -1,5 +1,6 @@
 import CoreMLPackage
 import Foundation
+import JSONText
 import TensorCompression
 import XCTest
 

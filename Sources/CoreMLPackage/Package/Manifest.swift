@@ -1,8 +1,4 @@
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
+import JSONText
 
 /// A package's `Manifest.json`. It is read only: a saved package gets the same file, byte for byte.
 public struct Manifest: @unchecked Sendable {
@@ -26,19 +22,6 @@ public struct Manifest: @unchecked Sendable {
 
     let file: MappedFile
 
-    private struct File: Decodable {
-        struct Entry: Decodable {
-            let author: String?
-            let name: String?
-            let description: String?
-            let path: String
-        }
-
-        let fileFormatVersion: String
-        let itemInfoEntries: [String: Entry]
-        let rootModelIdentifier: String
-    }
-
     /// Far above any real manifest; JSON takes much more memory than its text.
     private static let sizeLimit = 16 << 20
 
@@ -47,19 +30,15 @@ public struct Manifest: @unchecked Sendable {
         guard file.count <= Self.sizeLimit else {
             throw file.damaged(0, "found a manifest of \(file.count) bytes, expected at most \(Self.sizeLimit)")
         }
-        let contents: File
+        let contents: ManifestFields
         do {
-            contents = try JSONDecoder().decode(File.self, from: Data(file.bytes(0..<file.count)))
+            contents = try ManifestFields(json: Array(file.bytes(0..<file.count)))
         } catch {
-            throw file.damaged(0, "found no package manifest: \(Self.explain(error))")
+            throw file.damaged(0, "found no package manifest: \(error.text)")
         }
         fileFormatVersion = contents.fileFormatVersion
         rootModelIdentifier = contents.rootModelIdentifier
-        items = contents.itemInfoEntries.sorted { $0.key < $1.key }.map { key, entry in
-            Item(
-                identifier: key, author: entry.author ?? "", name: entry.name ?? "",
-                description: entry.description ?? "", path: entry.path)
-        }
+        items = contents.items
         for item in items where !isContainedPath(item.path) {
             throw file.damaged(0, "found the item path \"\(item.path)\", expected one inside the package")
         }
@@ -70,14 +49,65 @@ public struct Manifest: @unchecked Sendable {
         rootItem = root
         self.file = file
     }
+}
 
-    private static func explain(_ error: any Error) -> String {
-        switch error {
-        case DecodingError.keyNotFound(let key, _): "\"\(key.stringValue)\" is missing"
-        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
-            "\"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" has another type than expected"
-        default: "it is not valid JSON"
+/// What a manifest says, as it stands in the file.
+private struct ManifestFields {
+    struct Problem: Error {
+        let text: String
+    }
+
+    let fileFormatVersion: String
+    let rootModelIdentifier: String
+    let items: [Manifest.Item]
+
+    init(json: [UInt8]) throws(Problem) {
+        guard let manifest = try? JSONValue(json: json) else { throw Problem(text: "it is not valid JSON") }
+        let fields = try Self.object(manifest, [])
+        fileFormatVersion = try Self.string(fields, "fileFormatVersion", [])
+        let entries = try Self.object(try Self.required(fields, "itemInfoEntries"), ["itemInfoEntries"])
+        var items: [Manifest.Item] = []
+        for (identifier, entry) in entries.sorted(by: { $0.key < $1.key }) {
+            let path = ["itemInfoEntries", identifier]
+            let entry = try Self.object(entry, path)
+            items.append(
+                Manifest.Item(
+                    identifier: identifier, author: try Self.optional(entry, "author", path),
+                    name: try Self.optional(entry, "name", path),
+                    description: try Self.optional(entry, "description", path),
+                    path: try Self.string(entry, "path", path)))
         }
+        self.items = items
+        rootModelIdentifier = try Self.string(fields, "rootModelIdentifier", [])
+    }
+
+    private static func required(_ fields: [String: JSONValue], _ key: String) throws(Problem) -> JSONValue {
+        guard let value = fields[key] else { throw Problem(text: "\"\(key)\" is missing") }
+        return value
+    }
+
+    private static func wrongType(_ path: [String]) -> Problem {
+        Problem(text: "\"\(path.joined(separator: "."))\" has another type than expected")
+    }
+
+    private static func object(_ value: JSONValue, _ path: [String]) throws(Problem) -> [String: JSONValue] {
+        guard case .object(let fields) = value else { throw wrongType(path) }
+        return fields
+    }
+
+    private static func string(_ fields: [String: JSONValue], _ key: String, _ path: [String]) throws(Problem)
+        -> String
+    {
+        guard case .string(let text) = try required(fields, key) else { throw wrongType(path + [key]) }
+        return text
+    }
+
+    /// A field that may be absent or null.
+    private static func optional(_ fields: [String: JSONValue], _ key: String, _ path: [String]) throws(Problem)
+        -> String
+    {
+        guard let value = fields[key], value != .null else { return "" }
+        return try string(fields, key, path)
     }
 }
 

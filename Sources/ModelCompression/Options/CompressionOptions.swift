@@ -1,10 +1,5 @@
+import JSONText
 import TensorCompression
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 
 /// What to do with one weight. Every compression has its case.
 public enum WeightConfig: Sendable, Equatable {

@@ -1,3 +1,4 @@
+import JSONText
 import TensorCompression
 
 /// How to palettize a weight: coremltools' `OpPalettizerConfig`, with its defaults and rules.
