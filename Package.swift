@@ -5,6 +5,8 @@ import PackageDescription
 // the extension module: the header folders of the running interpreter, and where the engine library was built.
 let pythonInclude = Context.environment["SWIFTCOMPRESS_PYTHON_INCLUDE"]?.split(separator: ":").map(String.init) ?? []
 let engineFolder = Context.environment["SWIFTCOMPRESS_ENGINE_FOLDER"]
+// A copy of ArgumentParser that needs no Foundation, for the wheel on Linux.
+let leanArgumentParser = Context.environment["SWIFTCOMPRESS_ARGUMENT_PARSER"]
 
 // MARK: - CPU variants
 
@@ -113,7 +115,10 @@ let package = Package(
     name: "swiftcompress",
     platforms: [.macOS(.v15)],
     products: products,
-    dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")],
+    dependencies: [
+        leanArgumentParser.map { .package(path: $0) }
+            ?? .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    ],
     targets: targets,
     swiftLanguageModes: [.v6]
 )

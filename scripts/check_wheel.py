@@ -2,7 +2,8 @@
 """Checks what a built wheel holds: check_wheel.py FILE.whl
 
 The wheel must be tagged for the stable ABI of CPython 3.11, stay under 6 MB, hold the extension module, the engine
-library and the native command, and need no Swift library of the machine it lands on.
+library and the native command, and need no Swift library of the machine it lands on. The engine on Linux must hold no
+Foundation: setup.py builds ArgumentParser so that it knows none, and a few lines of source can bring all of it back.
 """
 
 import os
@@ -33,6 +34,14 @@ def needed_libraries(binary: Path) -> str:
     return subprocess.run([*command, str(binary)], capture_output=True, text=True, check=True).stdout
 
 
+def foundation_modules(binary: Path) -> set[str]:
+    """The modules of Foundation that are linked into a binary: Swift's metadata holds their names."""
+    if sys.platform == "darwin":  # there Foundation is a part of the system
+        return set()
+    names = rb"\0(_?Foundation(?:Essentials|Collections|Internationalization|ICU)?)(?=\0)"
+    return {name.decode() for name in re.findall(names, binary.read_bytes())}
+
+
 def problems(wheel: Path) -> list[str]:
     found = []
     if "-cp311-abi3-" not in wheel.name:
@@ -50,6 +59,7 @@ def problems(wheel: Path) -> list[str]:
                 binary.chmod(mode)
                 if "/bin/" in member.filename and not mode & stat.S_IXUSR:
                     found.append(f"{member.filename} is not executable")
+                found += [f"{member.filename} holds {module}" for module in sorted(foundation_modules(binary))]
                 lines = needed_libraries(binary).splitlines()
                 # Our own engine library is named like ours; everything else with Swift in its name is the toolchain's.
                 found += [
