@@ -30,6 +30,9 @@ public struct MILValue: @unchecked Sendable {
     /// Bytes in `model.mlmodel`.
     public var range: Range<Int> { view.range }
 
+    /// Those bytes.
+    public var encodedBytes: UnsafeRawBufferPointer { view.file.bytes(view.range) }
+
     /// The immediate tensor, when this is one.
     public var immediateTensor: MILTensorValue? {
         if case .immediate(.tensor(let tensor)) = content { tensor } else { nil }

@@ -1,46 +1,25 @@
 import CoreMLPackage
 import TensorCompression
 
-/// What to do with the data of one weight. Every pass adds its case.
-enum WeightScheme: Sendable, Hashable {
-    case palette(PalettizationScheme)
-
-    func encode(_ tensor: TensorView, context: EncodingContext) throws -> EncodedWeight {
-        switch self {
-        case .palette(let scheme): try scheme.encode(tensor, context: context)
-        }
-    }
-}
-
-extension Selector {
-    /// The scheme for a weight that `config(for:)` chose; a failure is why the weight is declined.
-    func scheme(
-        for site: WeightSite, config: WeightConfig
-    ) throws(CompressionError) -> Result<WeightScheme, Decline> {
-        switch config {
-        case .palettizer(let palettizer): return try scheme(for: site, config: palettizer).map { .palette($0) }
-        case .quantizer, .magnitudePruner, .thresholdPruner:
-            throw OptionError.make(
-                "operation", found: options.operation.rawValue, allowed: "palettize", operation: options.operation,
-                notImplemented: true)
-        }
-    }
-}
-
 /// Everything that is decided before any data is read.
 struct CompressionPlan {
     /// Data to compress once; several constants may point at it.
     struct Job {
         var scheme: WeightScheme
-        /// Indices into `index.weights`; all have the same data, type and shape.
-        var weights: [Int]
+        /// Indices into `subjects`; all have the same data, type and shape.
+        var subjects: [Int]
+        /// Of the dense weight.
         var byteCount: Int
     }
 
     var index: ProgramIndex
+    /// Everything that gets a record in the report, in program order.
+    var subjects: [Subject]
     var jobs: [Job] = []
     /// Why a weight is left alone; nil for those in `jobs`.
     var declines: [Decline?]
+    /// What is worth knowing about the choice of a weight's configuration.
+    var notes: [String?]
     var warnings: [String] = []
 
     /// - Throws: what the options make an error: an axis out of range, a target that is too old; in a strict run also
@@ -48,51 +27,46 @@ struct CompressionPlan {
     init(_ package: ModelPackage, options: CompressionOptions) throws {
         try Self.requirePrograms(package)
         index = ProgramIndex(package.model)
-        declines = Array(repeating: nil, count: index.weights.count)
         let selector = Selector(options: options)
+        subjects = Subject.all(index, options)
+        declines = Array(repeating: nil, count: subjects.count)
+        notes = declines.map { _ in nil }
         warnings = selector.unmatched(
-            operations: index.operations, constants: index.constantNames, sites: index.weights.map(\.site))
+            operations: index.operations, constants: index.constantNames, sites: subjects.map(\.site))
         if options.strict, !warnings.isEmpty { throw Self.strictError(warnings) }
-        var known: [JobKey: Int] = [:]
-        for (number, weight) in index.weights.enumerated() {
-            switch try Self.decide(weight, selector) {
-            case .failure(let decline): declines[number] = decline
-            case .success(let scheme):
-                let key = JobKey(weight, scheme)
-                if let job = known[key] {
-                    jobs[job].weights.append(number)
-                } else {
-                    known[key] = jobs.count
-                    jobs.append(Job(scheme: scheme, weights: [number], byteCount: weight.byteCount))
-                }
-            }
-        }
-        if !index.compressed.isEmpty {
+        try decideAll(selector)
+        if !options.joint, options.operation != .decompress, !index.compressed.isEmpty {
             warnings.append(
                 "\(index.compressed.count) weights of this model are compressed already and stay as they are")
         }
         if options.strict {
             try requireNoUnplannedDeclines()
-            if jobs.isEmpty { throw Self.strictError(["the options leave nothing to compress"]) }
+            if jobs.isEmpty { throw Self.strictError(["the options leave nothing to \(options.operation.rawValue)"]) }
         }
     }
 
-    private static func decide(
-        _ weight: ProgramIndex.Weight, _ selector: Selector
-    ) throws(CompressionError) -> Result<WeightScheme, Decline> {
-        if weight.isInline {
-            return .failure(.planned("written inside its operation instead of as a constant of its own"))
-        }
-        switch selector.config(for: weight.site) {
-        case .failure(let decline): return .failure(decline)
-        case .success(let config): return try selector.scheme(for: weight.site, config: config)
+    private mutating func decideAll(_ selector: Selector) throws(CompressionError) {
+        var known: [JobKey: Int] = [:]
+        for (number, subject) in subjects.enumerated() {
+            switch try selector.decide(subject) {
+            case .failure(let decline): declines[number] = decline
+            case .success(let decision):
+                notes[number] = decision.note
+                let key = JobKey(data: subject.identity, shape: subject.site.shape, scheme: decision.scheme)
+                if let job = known[key] {
+                    jobs[job].subjects.append(number)
+                } else {
+                    known[key] = jobs.count
+                    jobs.append(Job(scheme: decision.scheme, subjects: [number], byteCount: subject.denseBytes))
+                }
+            }
         }
     }
 
     /// In a strict run: declined weights that nobody asked for are an error.
     func requireNoUnplannedDeclines() throws {
-        let found = zip(index.weights, declines).compactMap { weight, decline in
-            decline.flatMap { $0.isPlanned ? nil : "weight '\(weight.site.name)': \($0.reason)" }
+        let found = zip(subjects, declines).compactMap { subject, decline in
+            decline.flatMap { $0.isPlanned ? nil : "weight '\(subject.site.name)': \($0.reason)" }
         }
         if !found.isEmpty { throw Self.strictError(found) }
     }
@@ -117,33 +91,50 @@ struct CompressionPlan {
 
     /// Constants that point at one blob and get the same scheme are compressed once.
     private struct JobKey: Hashable {
-        let file: String
-        let position: UInt64
-        let type: MILDataType
+        let data: String
         let shape: [Int]
         let scheme: WeightScheme
-
-        init(_ weight: ProgramIndex.Weight, _ scheme: WeightScheme) {
-            if case .blob(let name, let offset) = weight.value.content {
-                file = name
-                position = offset
-            } else {
-                file = ""
-                position = UInt64(weight.range.lowerBound)
-            }
-            type = weight.site.type
-            shape = weight.site.shape
-            self.scheme = scheme
-        }
     }
 }
 
-extension ProgramIndex.Weight {
-    /// Bytes of the elements.
-    var byteCount: Int { site.type.byteCount(elements: site.count) ?? 0 }
+extension Selector {
+    /// What to do with a weight, or why nothing.
+    func decide(
+        _ subject: Subject
+    ) throws(CompressionError) -> Result<(scheme: WeightScheme, note: String?), Decline> {
+        if subject.isInline {
+            return .failure(.planned("written inside its operation instead of as a constant of its own"))
+        }
+        if options.operation == .decompress {
+            return subject.compressed == nil
+                ? .failure(.planned("not compressed")) : .success((.dense, nil))
+        }
+        let config: WeightConfig
+        let note: String?
+        switch self.config(for: subject.site) {
+        case .failure(let decline): return .failure(decline)
+        case .success(let found): (config, note) = found
+        }
+        let result: Result<WeightScheme, Decline> =
+            if let chain = subject.compressed {
+                try jointScheme(for: subject.site, chain, config: config).map { .joint($0) }
+            } else {
+                try scheme(for: subject.site, config: config)
+            }
+        return result.map { ($0, note) }
+    }
 
-    /// The weight file its data lies in; nil for a value in the program itself.
-    var fileName: String? {
-        if case .blob(let name, _) = value.content { name } else { nil }
+    /// The scheme for a weight that `config(for:)` chose; a failure is why the weight is declined.
+    func scheme(
+        for site: WeightSite, config: WeightConfig
+    ) throws(CompressionError) -> Result<WeightScheme, Decline> {
+        switch config {
+        case .palettizer(let config): return try scheme(for: site, config: config).map { .palette($0) }
+        case .quantizer(let config): return try scheme(for: site, config: config).map { .quantized($0) }
+        case .magnitudePruner where options.joint, .thresholdPruner where options.joint:
+            return .failure(.planned("not compressed: joint pruning is for what is compressed already"))
+        case .magnitudePruner(let config): return scheme(for: site, config: config).map { .pruned($0) }
+        case .thresholdPruner(let config): return .success(.pruned(scheme(for: site, config: config)))
+        }
     }
 }

@@ -12,12 +12,11 @@ final class CompressionRun {
     private let options: CompressionOptions
     private let cancellation: Cancellation
     private var plan: CompressionPlan
-    private let writer: PackageWriter
+    private let rewrite: ProgramRewrite
     private let loop = ForegroundLoop()
     private let started = monotonicSeconds()
     private let bytesBefore: Int
     private var records: [WeightRecord?]
-    private var names: Set<String>
 
     /// Source bytes of a wave: enough for small weights to keep all threads busy, and never less than two weights.
     private static let waveBytes = 64 << 20
@@ -31,10 +30,9 @@ final class CompressionRun {
         self.options = options
         self.cancellation = cancellation
         plan = try CompressionPlan(package, options: options)
-        names = plan.index.outputNames
-        records = Array(repeating: nil, count: plan.index.weights.count)
+        records = Array(repeating: nil, count: plan.subjects.count)
         bytesBefore = try directorySize(package.path)
-        writer = try PackageWriter(package, output: output)
+        rewrite = ProgramRewrite(plan.index, try PackageWriter(package, output: output))
     }
 
     func run(
@@ -51,9 +49,9 @@ final class CompressionRun {
             if let failure = outcome.failure { throw failure }
             if cancellation.isCancelled { throw Self.cancelled }
             try raiseTarget()
-            try writer.finish()
+            try rewrite.writer.finish()
         } catch {
-            writer.abandon()
+            rewrite.writer.abandon()
             throw error
         }
         return report()
@@ -72,7 +70,8 @@ final class CompressionRun {
     private func compressAll(custom: CustomPaletteCaller?) -> (any Error)? {
         do {
             let pool = WorkPool(threads: options.numThreads, cancellation: cancellation)
-            let context = EncodingContext(pool: pool, seed: options.seed, custom: custom)
+            let context = EncodingContext(
+                pool: pool, seed: options.seed, cutsIntegerTables: options.compat == .coremltools, custom: custom)
             var first = 0
             while first < plan.jobs.count {
                 let wave = nextWave(first)
@@ -108,18 +107,18 @@ final class CompressionRun {
     private func compress(_ wave: Range<Int>, _ context: EncodingContext) -> [JobResult] {
         let order = wave.sorted { plan.jobs[$0].byteCount > plan.jobs[$1].byteCount }
         let results = ResultSlots<JobResult>(wave.count, empty: .failure(Self.cancelled))
-        let (jobs, weights) = (plan.jobs, plan.index.weights)
+        let (jobs, subjects) = (plan.jobs, plan.subjects)
         context.pool.forEach(order.count) { position in
             let job = jobs[order[position]]
-            let weight = weights[job.weights[0]]
+            let subject = subjects[job.subjects[0]]
             let begin = monotonicSeconds()
             let result = JobResult {
-                let encoded = try job.scheme.encode(try self.tensor(weight), context: context)
+                let encoded = try job.scheme.encode(subject, of: self.package, context: context)
                 return (encoded, monotonicSeconds() - begin)
             }
             if case .failure(let error) = result, !Self.isDeclined(error) { context.pool.cancellation.cancel() }
             results[order[position] - wave.lowerBound] = result
-            self.loop.advance(name: weight.site.name, bytes: job.byteCount)
+            self.loop.advance(name: subject.site.name, bytes: job.byteCount)
         }
         return results.values
     }
@@ -134,15 +133,6 @@ final class CompressionRun {
         return nil
     }
 
-    private func tensor(_ weight: ProgramIndex.Weight) throws -> TensorView {
-        let bytes = try package.tensorBytes(of: weight.value)
-        guard let base = bytes.baseAddress else {
-            throw PackageError(.damaged, file: package.model.path, "found weight '\(weight.site.name)' without data")
-        }
-        return TensorView(
-            base: base, type: weight.site.type == .float16 ? .float16 : .float32, shape: weight.site.shape)
-    }
-
     // MARK: - Writing
 
     private func finish(_ number: Int, _ result: JobResult) throws {
@@ -150,142 +140,101 @@ final class CompressionRun {
         switch result {
         case .success(let (encoded, seconds)): try write(job, encoded, seconds: seconds)
         case .failure(let error as CompressionError) where error.kind == .declined:
-            for weight in job.weights { plan.declines[weight] = .unplanned(error.plainMessage) }
+            for subject in job.subjects { plan.declines[subject] = .unplanned(error.plainMessage) }
             if options.strict { try plan.requireNoUnplannedDeclines() }
         case .failure(let error): throw error
         }
     }
 
     private func write(_ job: CompressionPlan.Job, _ encoded: EncodedWeight, seconds: Double) throws {
-        let file = plan.index.weights[job.weights[0]].fileName ?? package.weightFiles.first?.name
-        let values = try encoded.operations.map { operation in
-            try operation.parameters.map { try value($0.value, file: file) }
+        let subjects = job.subjects.map { plan.subjects[$0] }
+        let file = subjects[0].fileName ?? package.weightFiles.first?.name
+        let outcomes = try rewrite.replace(subjects, by: encoded, file: file)
+        for (position, number) in job.subjects.enumerated() {
+            var record = WeightRecord(subjects[position], encoded, outcomes[position])
+            record.seconds = position == 0 ? seconds : 0
+            record.note = joined([encoded.note, plan.notes[number], outcomes[position].note])
+            records[number] = record
         }
-        for (position, weight) in job.weights.enumerated() {
-            let source = plan.index.weights[weight]
-            try writer.replace(
-                operationAt: source.range, with: operations(encoded.operations, values, name: source.outputName))
-            records[weight] = record(source, encoded, seconds: position == 0 ? seconds : 0)
-        }
-        let before = plan.index.weights[job.weights[0]].byteCount
-        if encoded.byteCount > before {
+        let before = subjects[0].storedBytes
+        if encoded.byteCount > before, encoded.action != .decompressed {
             plan.warnings.append(
-                "weight '\(plan.index.weights[job.weights[0]].site.name)' grew from \(before) to \(encoded.byteCount) "
-                    + "bytes: its lookup tables are larger than what they save")
+                "weight '\(subjects[0].site.name)' grew from \(before) to \(encoded.byteCount) bytes: its lookup "
+                    + "tables, scales or masks are larger than what they save")
         }
     }
 
-    /// Arrays below ten elements are written in place, as coremltools does.
-    private func value(_ parameter: EncodedParameter, file: String?) throws -> NewValue? {
-        switch parameter {
-        case .int32(let value): return .int32(value)
-        case .uint32s(let values): return .uint32s(values.map { UInt32(truncatingIfNeeded: $0) })
-        case .output: return nil
-        case .array(let array):
-            return try array.bytes.withUnsafeBytes { bytes in
-                guard array.count >= Selector.smallestCount, let file else {
-                    return try NewValue.tensor(array.type, shape: array.shape, bytes: bytes)
-                }
-                let offset = try writer.appendBlob(file: file, type: array.type, bytes: bytes, count: array.count)
-                return NewValue.blob(array.type, shape: array.shape, file: file, offset: offset)
-            }
-        }
-    }
-
-    /// The operations of one constant: the last has its name, so that every consumer stays as it is.
-    private func operations(_ encoded: [EncodedOperation], _ values: [[NewValue?]], name: String) -> [NewOperation] {
-        var outputs: [String] = []
-        for (position, operation) in encoded.enumerated() {
-            outputs.append(position == encoded.count - 1 ? name : freshName(name + operation.suffix))
-        }
-        return zip(encoded, values).enumerated().map { position, pair in
-            let (operation, values) = pair
-            var attributes: [(key: String, value: NewValue)] = [("name", .string(outputs[position]))]
-            var inputs: [(key: String, bindings: [NewBinding])] = []
-            for (parameter, value) in zip(operation.parameters, values) {
-                if operation.usesAttributes, let value {
-                    attributes.append((parameter.key, value))
-                } else if case .output(let source) = parameter.value {
-                    inputs.append((parameter.key, [.name(outputs[source])]))
-                } else if let value {
-                    inputs.append((parameter.key, [.value(value)]))
-                }
-            }
-            return NewOperation(
-                type: operation.type, inputs: inputs,
-                outputs: [(outputs[position], .tensor(operation.outputType, operation.outputShape))],
-                attributes: attributes)
-        }
-    }
-
-    private func freshName(_ wanted: String) -> String {
-        var name = wanted
-        var number = 0
-        while !names.insert(name).inserted {
-            number += 1
-            name = "\(wanted)_\(number)"
-        }
-        return name
+    private func joined(_ notes: [String?]) -> String? {
+        let given = notes.compactMap { $0 }
+        return given.isEmpty ? nil : given.joined(separator: "; ")
     }
 
     private var raisesTarget: Bool {
-        zip(plan.index.weights, records).contains { $0.site.opset == "CoreML5" && $1 != nil }
+        zip(plan.subjects, records).contains {
+            $0.site.opset == "CoreML5" && $1 != nil && options.operation != .decompress
+        }
     }
 
     /// `constexpr_*` operations begin with iOS16: programs of iOS15 are raised to it, as coremltools does.
     private func raiseTarget() throws {
         guard raisesTarget else { return }
-        try writer.setOpset(from: "CoreML5", to: "CoreML6")
-        try writer.setSpecificationVersion(7)
+        try rewrite.writer.setOpset(from: "CoreML5", to: "CoreML6")
+        try rewrite.writer.setSpecificationVersion(7)
     }
 
     // MARK: - Report
 
-    private func record(_ source: ProgramIndex.Weight, _ encoded: EncodedWeight, seconds: Double) -> WeightRecord {
-        var record = base(source)
-        record.action = .palettized
-        record.scheme = encoded.scheme
-        record.nbits = encoded.nbits
-        record.bytesAfter = encoded.byteCount
-        record.bitsPerWeight = Double(encoded.byteCount * 8) / Double(max(source.site.count, 1))
-        record.snrDecibel = encoded.measures.snrDecibel
-        record.maxError = encoded.measures.maxError
-        record.meanSquaredError = encoded.measures.meanSquaredError
-        record.seconds = seconds
-        return record
-    }
-
-    private func base(_ source: ProgramIndex.Weight) -> WeightRecord {
-        let site = source.site
-        return WeightRecord(
-            name: site.name, function: site.function, consumer: site.consumers.first?.name ?? "",
-            consumerType: site.consumers.first?.type ?? "", dtype: site.type.name, shape: site.shape,
-            action: .declined, bitsPerWeight: Double(site.type.bitWidth), bytesBefore: source.byteCount,
-            bytesAfter: source.byteCount, seconds: 0)
-    }
-
     private func report() -> CompressionReport {
-        let weights = zip(plan.index.weights, zip(records, plan.declines)).map { source, result in
-            if let record = result.0 { return record }
-            var record = base(source)
-            record.reason = result.1?.reason
+        let weights = plan.subjects.indices.map { number in
+            if let record = records[number] { return record }
+            var record = WeightRecord(plan.subjects[number])
+            record.reason = plan.declines[number]?.reason
             return record
         }
-        if !weights.contains(where: { $0.action != .declined }) { plan.warnings.append("nothing was compressed") }
+        if !weights.contains(where: { $0.action != .declined }) {
+            plan.warnings.append("nothing was \(options.operation == .decompress ? "decompressed" : "compressed")")
+        }
         let version = package.model.specificationVersion
         // Another process may be replacing the output by now; then what the weights account for must do.
         let bytesAfter =
-            (try? directorySize(writer.outputPath))
+            (try? directorySize(rewrite.writer.outputPath))
             ?? weights.reduce(bytesBefore) { $0 - $1.bytesBefore + $1.bytesAfter }
-        if let leftover = writer.leftoverPath {
+        if let leftover = rewrite.writer.leftoverPath {
             plan.warnings.append("the package that was replaced could not be removed: \(leftover)")
         }
         return CompressionReport(
             input: package.path, output: output, operation: options.operation.rawValue,
             specificationVersion: .init(
                 before: version, after: raisesTarget ? max(version, 7) : version),
-            weights: weights, warnings: plan.warnings,
+            weights: weights, addedOperations: rewrite.addedOperations, warnings: plan.warnings,
             packageBytes: .init(before: bytesBefore, after: bytesAfter),
             seconds: monotonicSeconds() - started)
+    }
+}
+
+extension WeightRecord {
+    /// Of a weight that is left as it is.
+    fileprivate init(_ subject: Subject) {
+        let site = subject.site
+        let isCompressed = subject.compressed != nil
+        let bits = Double(subject.storedBytes * 8) / Double(max(site.count, 1))
+        self.init(
+            name: site.name, function: site.function, consumer: site.consumers.first?.name ?? "",
+            consumerType: site.consumers.first?.type ?? "", dtype: site.type.name, shape: site.shape,
+            action: .declined, bitsPerWeight: isCompressed ? bits : Double(site.type.bitWidth),
+            bytesBefore: subject.storedBytes, bytesAfter: subject.storedBytes, seconds: 0)
+    }
+
+    fileprivate init(_ subject: Subject, _ encoded: EncodedWeight, _ outcome: ProgramRewrite.Outcome) {
+        self.init(subject)
+        action = encoded.action
+        scheme = encoded.scheme
+        nbits = encoded.nbits
+        bytesAfter = outcome.byteCount
+        bitsPerWeight = Double(outcome.byteCount * 8) / Double(max(subject.site.count, 1))
+        snrDecibel = encoded.measures.snrDecibel
+        maxError = encoded.measures.maxError
+        meanSquaredError = encoded.measures.meanSquaredError
+        outputScale = outcome.outputScale
     }
 }

@@ -7,108 +7,105 @@ extension PalettizationScheme {
     /// Up to iOS18 the lookup table is scaled before the look-up, which takes a table per channel; from iOS26 on the
     /// looked-up weight is scaled. The values are the same, and so does coremltools: its
     /// `canonicalize_quantized_lut_pattern` puts them in that order because the systems before iOS26 need it.
-    func operations(_ parts: PaletteParts, codes: [UInt8]) -> [EncodedOperation] {
-        let type: MILDataType = parts.type == .float16 ? .float16 : .float32
-        switch form {
-        case .iOS16: return [packedLookUp(parts, codes, type)]
-        case .iOS18:
-            guard parts.scale != nil else { return [lookUp(parts, codes, type, table: .array(table(parts, type)))] }
-            return [scaledTable(parts, type), lookUp(parts, codes, type, table: .output(of: 0))]
-        case .iOS26:
-            let plain = lookUp(parts, codes, type, table: .array(table(parts, type)))
-            guard parts.scale != nil else { return [plain] }
-            return [plain, scaling(parts, type)]
+    func operations(_ parts: PaletteParts, indices: EncodedArray) throws(CompressionError) -> [EncodedOperation] {
+        let table = parts.lutArray
+        guard let scale = parts.scaleArray else {
+            return [form == .iOS16 ? packedLookUp(parts, indices) : lookUp(parts, indices, .array(table), table.type)]
         }
+        return try scaled(parts, indices, table: table, scale: .array(scale), scaleShape: scale.shape, scale.type, [])
     }
 
-    private func table(_ parts: PaletteParts, _ type: MILDataType) -> EncodedArray {
-        EncodedArray(
-            type: type, shape: parts.layout.lutShape,
-            bytes: parts.bytes(parts.lut, elements: parts.layout.lutElementCount))
+    /// A lookup and a scale, in the order that the opset needs.
+    /// - Parameters:
+    ///   - type: the scale's.
+    ///   - offset: what follows the scale among the parameters.
+    func scaled(
+        _ parts: PaletteParts, _ indices: EncodedArray, table: EncodedArray, scale: EncodedParameter,
+        scaleShape: [Int], _ type: MILDataType, _ offset: [(key: String, value: EncodedParameter)],
+        rescaled: ((_ value: EncodedParameter, _ shape: [Int]) throws(CompressionError) -> EncodedParameter)? = nil
+    ) throws(CompressionError) -> [EncodedOperation] {
+        let layout = parts.layout
+        guard form != .iOS26, let scaling = try TableScaling(layout, table, scaleShape: scaleShape) else {
+            return [
+                lookUp(parts, indices, .array(table), table.type),
+                EncodedOperation(
+                    "constexpr_blockwise_shift_scale", [("data", .output(of: 0)), ("scale", scale)] + offset,
+                    outputs: [(type, layout.shape)]),
+            ]
+        }
+        var factors: [(key: String, value: EncodedParameter)] = []
+        for (key, value) in [("scale", scale)] + offset {
+            if case .array(var array) = value {
+                array.shape = scaling.scaleShape
+                factors.append((key, .array(array)))
+            } else {
+                factors.append((key, try rescaled.map { body throws(CompressionError) in
+                    try body(value, scaling.scaleShape)
+                } ?? value))
+            }
+        }
+        return [
+            EncodedOperation(
+                "constexpr_blockwise_shift_scale", suffix: "_palette", [("data", .array(scaling.tables))] + factors,
+                outputs: [(type, scaling.tables.shape)]),
+            lookUp(parts, indices, .output(of: 0), type),
+        ]
     }
 
     /// Attributes `lut` [2^n], `indices` (bytes) and `shape`.
-    private func packedLookUp(_ parts: PaletteParts, _ codes: [UInt8], _ type: MILDataType) -> EncodedOperation {
-        var lut = table(parts, type)
+    private func packedLookUp(_ parts: PaletteParts, _ indices: EncodedArray) -> EncodedOperation {
+        var lut = parts.lutArray
         lut.shape = [lut.count]
+        let codes = indices.reinterpreted(as: .uint8, shape: [indices.bytes.count])
         return EncodedOperation(
-            type: "constexpr_lut_to_dense", suffix: "", usesAttributes: true,
-            parameters: [
-                ("shape", .uint32s(parts.layout.shape)), ("lut", .array(lut)),
-                ("indices", .array(EncodedArray(type: .uint8, shape: [codes.count], bytes: codes))),
-            ], outputType: type, outputShape: parts.layout.shape)
+            "constexpr_lut_to_dense", usesAttributes: true,
+            [("shape", .uint32s(parts.layout.shape)), ("lut", .array(lut)), ("indices", .array(codes))],
+            outputs: [(lut.type, parts.layout.shape)])
     }
 
-    private func lookUp(
-        _ parts: PaletteParts, _ codes: [UInt8], _ type: MILDataType, table: EncodedParameter
+    /// - Parameter type: of the table's entries.
+    func lookUp(
+        _ parts: PaletteParts, _ indices: EncodedArray, _ table: EncodedParameter, _ type: MILDataType
     ) -> EncodedOperation {
-        let layout = parts.layout
-        let indices = EncodedArray(type: .unsigned(bits: layout.nbits), shape: layout.indicesShape, bytes: codes)
         var parameters: [(key: String, value: EncodedParameter)] = [("indices", .array(indices)), ("lut", table)]
-        if let axis = layout.vectorAxis { parameters.append(("vector_axis", .int32(Int32(axis)))) }
+        if let axis = parts.layout.vectorAxis { parameters.append(("vector_axis", .int32(Int32(axis)))) }
         return EncodedOperation(
-            type: "constexpr_lut_to_dense", suffix: "_palette", usesAttributes: false, parameters: parameters,
-            outputType: type, outputShape: layout.shape)
-    }
-
-    private func scaling(_ parts: PaletteParts, _ type: MILDataType) -> EncodedOperation {
-        let layout = parts.layout
-        let scale = EncodedArray(
-            type: type, shape: layout.scaleShape ?? [],
-            bytes: parts.scale.map { parts.bytes($0, elements: layout.scaleElementCount) } ?? [])
-        return EncodedOperation(
-            type: "constexpr_blockwise_shift_scale", suffix: "", usesAttributes: false,
-            parameters: [("data", .output(of: 0)), ("scale", .array(scale))], outputType: type,
-            outputShape: layout.shape)
-    }
-
-    /// The lookup tables, repeated so that each position of the scale has its own, and scaled.
-    private func scaledTable(_ parts: PaletteParts, _ type: MILDataType) -> EncodedOperation {
-        let layout = parts.layout
-        let scaleShape = layout.scaleShape ?? []
-        let axis = layout.channelAxis
-        // Along the channel axis a table for each code, or one for each group where a single scale holds.
-        let scalesChannels = scaleShape[axis] > 1
-        var leading = scaleShape
-        leading[axis] = scalesChannels ? scaleShape[axis] / clusterDim : layout.groups
-        let perGroup = leading[axis] / layout.groups
-        let entryBytes = layout.entries * layout.clusterDim * parts.type.byteCount
-        let inner = leading[(axis + 1)...].reduce(1, *)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(leading.reduce(entryBytes, *))
-        for position in 0..<leading.reduce(1, *) {
-            let group = (position / inner) % leading[axis] / perGroup
-            bytes.append(
-                contentsOf: UnsafeRawBufferPointer(start: parts.lut + group * entryBytes, count: entryBytes))
-        }
-        let tables = leading + [layout.entries, layout.clusterDim]
-        var ranked = scaleShape + [1, 1]
-        if scalesChannels, clusterDim > 1 {
-            // The channels of one vector have a scale each.
-            ranked[axis] /= clusterDim
-            ranked[ranked.count - 1] = clusterDim
-        }
-        let scale = EncodedArray(
-            type: type, shape: ranked,
-            bytes: parts.scale.map { parts.bytes($0, elements: layout.scaleElementCount) } ?? [])
-        return EncodedOperation(
-            type: "constexpr_blockwise_shift_scale", suffix: "_palette", usesAttributes: false,
-            parameters: [
-                ("data", .array(EncodedArray(type: type, shape: tables, bytes: bytes))), ("scale", .array(scale)),
-            ], outputType: type, outputShape: tables)
+            "constexpr_lut_to_dense", suffix: "_palette", parameters, outputs: [(type, parts.layout.shape)])
     }
 }
 
-extension MILDataType {
-    /// The unsigned type of 1, 2, 3, 4, 6 or 8 bits.
-    static func unsigned(bits: Int) -> MILDataType {
-        switch bits {
-        case 1: .uint1
-        case 2: .uint2
-        case 3: .uint3
-        case 4: .uint4
-        case 6: .uint6
-        default: .uint8
+/// Lookup tables repeated so that each position of a scale has its own: then the tables can be scaled instead of the
+/// weight.
+private struct TableScaling {
+    let tables: EncodedArray
+    /// The scale's shape, in the tables' rank.
+    let scaleShape: [Int]
+
+    /// nil where blocks of the scale and groups of the tables cross each other.
+    init?(_ layout: PaletteLayout, _ table: EncodedArray, scaleShape: [Int]) throws(CompressionError) {
+        let axis = layout.channelAxis
+        let vector = layout.clusterDim
+        var leading = scaleShape
+        var ranked = scaleShape + [1, 1]
+        if vector > 1, scaleShape[axis] > 1 {
+            // The channels of one vector have a scale each.
+            guard scaleShape[axis] == layout.shape[axis] else { return nil }
+            ranked[axis] /= vector
+            ranked[ranked.count - 1] = vector
+            leading[axis] /= vector
         }
+        leading[axis] = max(leading[axis], layout.groups)
+        guard leading[axis] % layout.groups == 0, leading[axis] % ranked[axis] == 0 else { return nil }
+        let perGroup = leading[axis] / layout.groups
+        let inner = leading[(axis + 1)...].reduce(1, *)
+        let size = layout.entries * vector * table.type.bitWidth / 8
+        let memory = try TensorMemory(byteCount: leading.reduce(size, *))
+        for position in 0..<leading.reduce(1, *) {
+            let group = (position / inner) % leading[axis] / perGroup
+            (memory.bytes.baseAddress! + position * size).copyMemory(
+                from: table.bytes.baseAddress! + group * size, byteCount: size)
+        }
+        tables = EncodedArray(type: table.type, shape: leading + [layout.entries, vector], memory: memory)
+        self.scaleShape = ranked
     }
 }

@@ -27,6 +27,8 @@ public typealias CustomPaletteFunction = (
 struct EncodingContext: Sendable {
     let pool: WorkPool
     let seed: UInt64
+    /// Lookup tables of integers are cut off toward zero, as coremltools does, instead of rounded.
+    let cutsIntegerTables: Bool
     /// Serves custom functions on the calling thread.
     let custom: CustomPaletteCaller?
 }
@@ -35,21 +37,31 @@ extension PalettizationScheme {
     /// Compresses one weight.
     /// - Throws: `.declined` when this weight does not suit the scheme; the weight itself is only read.
     func encode(_ tensor: TensorView, context: EncodingContext) throws -> EncodedWeight {
-        var options = PalettizationOptions(
+        var options = options(seed: context.seed)
+        if mode == .custom { return try encodeCustom(tensor, options: options, context: context) }
+        return try finish(try palettized(tensor, options: &options, pool: context.pool), tensor, pool: context.pool)
+    }
+
+    func options(seed: UInt64) -> PalettizationOptions {
+        PalettizationOptions(
             mode: mode, nbits: nbits, granularity: groupSize.map { .perGroupedChannel(groupSize: $0) } ?? .perTensor,
-            channelAxis: channelAxis, clusterDim: clusterDim, perChannelScale: scaleOption, seed: context.seed)
-        if mode == .custom { return try encodeCustom(tensor, options: options, context: context) }
-        if mode == .custom { return try encodeCustom(tensor, options: options, context: context) }
-        var layout = try paletteLayout(tensor, options, pool: context.pool)
+            channelAxis: channelAxis, clusterDim: clusterDim, perChannelScale: scaleOption, seed: seed)
+    }
+
+    /// The palette of a tensor by a mode of ours.
+    func palettized(
+        _ tensor: TensorView, options: inout PalettizationOptions, pool: WorkPool
+    ) throws(CompressionError) -> PaletteParts {
+        var layout = try paletteLayout(tensor, options, pool: pool)
         if form == .iOS16, layout.nbits == 3 {
             // This form has no 3 bit codes; only `unique` gets here, where more bits hold the same values.
             options.nbits = 4
-            layout = try paletteLayout(tensor, options, pool: context.pool)
+            layout = try paletteLayout(tensor, options, pool: pool)
         }
-        let parts = PaletteParts(layout, tensor.type)
+        let parts = try PaletteParts(layout, tensor.type)
         try palettize(
-            tensor, options, layout, pool: context.pool, lut: parts.lut, indices: parts.indices, scale: parts.scale)
-        return try finish(parts, tensor, pool: context.pool)
+            tensor, options, layout, pool: pool, lut: parts.lut, indices: parts.indices, scale: parts.scale)
+        return parts
     }
 
     private var scaleOption: PerChannelScale {
@@ -66,19 +78,18 @@ extension PalettizationScheme {
         let error = try paletteError(
             tensor, layout, lut: UnsafeRawPointer(parts.lut), indices: UnsafePointer(parts.indices),
             scale: parts.scale.map { UnsafeRawPointer($0) }, pool: pool)
-        let codes = try packed(parts, pool: pool)
-        return EncodedWeight(
-            operations: operations(parts, codes: codes), scheme: text(nbits: layout.nbits), nbits: layout.nbits,
+        let indices = try parts.indicesArray(pool: pool)
+        var encoded = EncodedWeight(
+            action: .palettized, operations: try operations(parts, indices: indices),
+            scheme: text(nbits: layout.nbits), nbits: layout.nbits,
             measures: mode == .unique && perChannelScale == nil ? .exact : ErrorMeasures(error))
-    }
-
-    private func packed(_ parts: PaletteParts, pool: WorkPool) throws -> [UInt8] {
-        let (bits, count) = (parts.layout.nbits, parts.layout.indicesCount)
-        var bytes = [UInt8](repeating: 0, count: (count * bits + 7) / 8)
-        try bytes.withUnsafeMutableBufferPointer { buffer in
-            try packBits(UnsafePointer(parts.indices), count: count, nbits: bits, into: buffer.baseAddress!, pool: pool)
+        encoded.isScaledInside = perChannelScale == .outputChannel && !scalesOutput
+        if let scale = parts.scaleArray, scalesOutput {
+            encoded.outputScaled = OutputScaledWeight(
+                operations: [lookUp(parts, indices, .array(parts.lutArray), parts.lutArray.type)],
+                scale: scale.reinterpreted(as: scale.type, shape: [scale.count]))
         }
-        return bytes
+        return encoded
     }
 
     /// E.g. `kmeans per_grouped_channel(16, axis 0) 4 bit`.
@@ -101,30 +112,38 @@ final class PaletteParts {
     /// A custom palette is laid out anew once its bits are known; the memory has room for 8.
     fileprivate(set) var layout: PaletteLayout
     let type: FloatType
-    let lut: UnsafeMutableRawPointer
-    let indices: UnsafeMutablePointer<UInt8>
-    let scale: UnsafeMutableRawPointer?
+    private let lutMemory: TensorMemory
+    private let indicesMemory: TensorMemory
+    private let scaleMemory: TensorMemory?
 
-    init(_ layout: PaletteLayout, _ type: FloatType) {
+    init(_ layout: PaletteLayout, _ type: FloatType) throws(CompressionError) {
         self.layout = layout
         self.type = type
-        let lutBytes = layout.lutElementCount * type.byteCount
-        lut = .allocate(byteCount: max(lutBytes, 1), alignment: 64)
-        lut.initializeMemory(as: UInt8.self, repeating: 0, count: lutBytes)
-        indices = .allocate(capacity: max(layout.indicesCount, 1))
-        scale = layout.scaleShape.map { shape in
-            .allocate(byteCount: max(shape.reduce(type.byteCount, *), 1), alignment: 64)
+        lutMemory = try TensorMemory(byteCount: layout.lutElementCount * type.byteCount)
+        lutMemory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+        indicesMemory = try TensorMemory(byteCount: layout.indicesCount)
+        scaleMemory = try layout.scaleShape.map { shape throws(CompressionError) in
+            try TensorMemory(byteCount: shape.reduce(type.byteCount, *))
         }
     }
 
-    deinit {
-        lut.deallocate()
-        indices.deallocate()
-        scale?.deallocate()
+    var lut: UnsafeMutableRawPointer { UnsafeMutableRawPointer(lutMemory.start(as: UInt8.self)) }
+    /// One code in each byte.
+    var indices: UnsafeMutablePointer<UInt8> { indicesMemory.start(as: UInt8.self) }
+    var scale: UnsafeMutableRawPointer? { scaleMemory.map { UnsafeMutableRawPointer($0.start(as: UInt8.self)) } }
+
+    var lutArray: EncodedArray {
+        EncodedArray(type: type.milType, shape: layout.lutShape, memory: lutMemory.prefix(
+            layout.lutElementCount * type.byteCount))
     }
 
-    func bytes(_ start: UnsafeMutableRawPointer, elements: Int) -> [UInt8] {
-        Array(UnsafeRawBufferPointer(start: start, count: elements * type.byteCount))
+    var scaleArray: EncodedArray? {
+        scaleMemory.map { EncodedArray(type: type.milType, shape: layout.scaleShape ?? [], memory: $0) }
+    }
+
+    func indicesArray(pool: WorkPool) throws(CompressionError) -> EncodedArray {
+        try EncodedArray(
+            codes: indices, type: .unsigned(bits: layout.nbits), shape: layout.indicesShape, pool: pool)
     }
 }
 
@@ -138,7 +157,7 @@ extension PalettizationScheme {
             throw OptionError.make("lut_function", found: "nothing", allowed: "a function (mode is custom)")
         }
         let room = try paletteLayout(tensor, options, pool: context.pool)
-        let parts = PaletteParts(room, tensor.type)
+        let parts = try PaletteParts(room, tensor.type)
         let unit = clusterDim
         parts.layout = try palettize(
             tensor, options, room, pool: context.pool,

@@ -1,6 +1,14 @@
 import CoreMLPackage
 import TensorCompression
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// What a comparison of a written package with its source found.
 public struct VerificationReport: Codable, Sendable, Equatable {
     public struct Weight: Codable, Sendable, Equatable {
@@ -37,14 +45,14 @@ public struct VerificationReport: Codable, Sendable, Equatable {
 
 /// Expands every compressed weight of `written` and compares it with `source`; checks that everything else is the same.
 ///
-/// The expansion is not the one compression measures its error with, so the two check each other.
+/// What is expanded is what was written: every index, table, scale and mask of the new package as it lies on disk.
 /// - Parameters:
 ///   - report: of the run that wrote the package; every error measure in it must come out again.
 ///   - threads: at most this many; 0: one per core.
 public func verifyCompression(
     of written: ModelPackage, against source: ModelPackage, report: CompressionReport? = nil, threads: Int = 0
 ) throws -> VerificationReport {
-    let comparison = PackageComparison(written: written, source: source)
+    let comparison = PackageComparison(written: written, source: source, report: report)
     var result = try comparison.run(WorkPool(threads: threads))
     if let report { result.problems += comparison.disagreements(result, report) }
     return result
@@ -55,10 +63,19 @@ private struct PackageComparison: Sendable {
     let source: ModelPackage
     let before: ProgramIndex
     let after: ProgramIndex
+    /// Names of operations that the report says were added.
+    private let added: Set<String>
+    /// The constants that scale what a weight's consumers compute, by function and weight.
+    private let outputScales: [String: String]
 
-    init(written: ModelPackage, source: ModelPackage) {
+    init(written: ModelPackage, source: ModelPackage, report: CompressionReport?) {
         self.written = written
         self.source = source
+        added = Set(report?.addedOperations ?? [])
+        outputScales = Dictionary(
+            (report?.weights ?? []).compactMap { record in
+                record.outputScale.map { (record.function + "\u{0}" + record.name, $0) }
+            }, uniquingKeysWith: { first, _ in first })
         before = ProgramIndex(source.model)
         after = ProgramIndex(written.model)
     }
@@ -67,7 +84,8 @@ private struct PackageComparison: Sendable {
 
     func run(_ pool: WorkPool) throws -> VerificationReport {
         var problems: [String] = []
-        if !before.skeleton.elementsEqual(after.skeleton, by: ==) {
+        let operations = after.skeleton.filter { !added.contains($0.name) }
+        if !before.skeleton.elementsEqual(operations, by: ==) {
             problems.append("the operations that are not weights differ from the source's")
         }
         let pairs = pairs(&problems)
@@ -117,22 +135,40 @@ private struct PackageComparison: Sendable {
             let stored = try written.tensorBytes(of: value)
             return stored.elementsEqual(original) ? result : nil
         }
-        let decoded = try ConstexprEvaluator(
-            package: written, definitions: after.definitions[weight.site.function] ?? [:]
-        ).evaluate(operation, depth: 0)
+        let evaluator = ConstexprEvaluator(
+            package: written, definitions: after.definitions[weight.site.function] ?? [:], pool: pool)
+        let decoded = try scaled(try evaluator.evaluate(operation, named: weight.outputName), weight, evaluator)
         guard decoded.type == weight.site.type, decoded.shape == weight.site.shape, let base = original.baseAddress,
-            let type = FloatType(decoded.type)
+            let type = FloatType(decoded.type), let start = decoded.bytes.baseAddress
         else { return nil }
         let tensor = TensorView(base: base, type: type, shape: weight.site.shape)
-        let measures = try decoded.bytes.withUnsafeBytes { bytes in
-            bytes.elementsEqual(original)
-                ? .exact : ErrorMeasures(try errorStatistics(tensor, decoded: bytes.baseAddress!, pool: pool))
-        }
+        let isEqual = decoded.bytes.count == original.count && memcmp(start, base, original.count) == 0
+        let measures =
+            isEqual ? .exact : ErrorMeasures(try errorStatistics(tensor, decoded: start, pool: pool))
         result.state = .decoded
         result.snrDecibel = measures.snrDecibel
         result.maxError = measures.maxError
         result.meanSquaredError = measures.meanSquaredError
         return result
+    }
+
+    /// The weight that the consumers and the multiplication after them amount to.
+    private func scaled(
+        _ decoded: StoredTensor, _ weight: ProgramIndex.Weight, _ evaluator: ConstexprEvaluator
+    ) throws -> StoredTensor {
+        guard let name = outputScales[weight.site.function + "\u{0}" + weight.site.name],
+            let constant = evaluator.definitions[name], let consumer = weight.site.consumers.first
+        else { return decoded }
+        let scale = try evaluator.evaluate(constant, named: name)
+        var shape = decoded.shape.map { _ in 1 }
+        shape[consumer.channelAxes(rank: shape.count).output] = scale.count
+        let operation = EncodedOperation(
+            "constexpr_blockwise_shift_scale",
+            [
+                ("data", .array(EncodedArray(decoded))),
+                ("scale", .array(EncodedArray(scale).reinterpreted(as: scale.type, shape: shape))),
+            ], outputs: [(scale.type, decoded.shape)])
+        return try EncodedSource(operations: [operation], number: 0, original: nil, pool: evaluator.pool).result()
     }
 
     func disagreements(_ result: VerificationReport, _ report: CompressionReport) -> [String] {
@@ -155,17 +191,5 @@ private struct PackageComparison: Sendable {
             }
         }
         return found
-    }
-}
-
-extension FloatType {
-    /// nil for everything but fp16, fp32 and fp64.
-    init?(_ type: MILDataType) {
-        switch type {
-        case .float16: self = .float16
-        case .float32: self = .float32
-        case .float64: self = .float64
-        default: return nil
-        }
     }
 }

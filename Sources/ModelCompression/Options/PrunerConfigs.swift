@@ -1,3 +1,4 @@
+import JSONText
 import TensorCompression
 
 /// Zeroes the weights of least magnitude: coremltools' `OpMagnitudePrunerConfig`, with its defaults and rules.

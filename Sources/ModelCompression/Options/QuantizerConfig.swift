@@ -1,14 +1,8 @@
+import JSONText
 import TensorCompression
 
 /// How to quantize a weight linearly: coremltools' `OpLinearQuantizerConfig`, with its defaults and rules.
 public struct QuantizerConfig: Sendable, Equatable {
-    public enum Mode: String, Codable, Sendable, CaseIterable {
-        /// From the least to the greatest value, 0 included, with a zero point.
-        case linear
-        /// From -R to R, the greatest magnitude.
-        case linearSymmetric = "linear_symmetric"
-    }
-
     /// The integer that stores one element.
     public enum DataType: String, Codable, Sendable, CaseIterable {
         case int8
@@ -35,7 +29,7 @@ public struct QuantizerConfig: Sendable, Equatable {
         case perAxis([Int])
     }
 
-    public var mode: Mode
+    public var mode: QuantizationMode
     public var dtype: DataType
     public var granularity: Granularity
     public var blockSize: BlockSize
@@ -43,7 +37,7 @@ public struct QuantizerConfig: Sendable, Equatable {
     public var weightThreshold: Int
 
     public init(
-        mode: Mode = .linearSymmetric, dtype: DataType = .int8, granularity: Granularity = .perChannel,
+        mode: QuantizationMode = .linearSymmetric, dtype: DataType = .int8, granularity: Granularity = .perChannel,
         blockSize: BlockSize = .input(32), weightThreshold: Int = 2048
     ) {
         self.mode = mode
@@ -82,7 +76,7 @@ extension QuantizerConfig {
     init(json: JSONValue, path: String) throws {
         let fields = try OptionFields(json, path: path, allowed: Self.keys, operation: .quantize)
         self.init()
-        mode = try fields.choice("mode", Mode.self) ?? mode
+        mode = try fields.choice("mode", QuantizationMode.self) ?? mode
         dtype = try fields.choice("dtype", DataType.self) ?? dtype
         granularity = try fields.choice("granularity", Granularity.self) ?? granularity
         if case .array = fields["block_size"] {

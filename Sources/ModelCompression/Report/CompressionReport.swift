@@ -12,6 +12,8 @@ public struct CompressionReport: Codable, Sendable, Equatable {
     public var operation: String
     public var specificationVersion: Change<Int>
     public var weights: [WeightRecord]
+    /// Operations that the program did not have, but for those that restore weights: the multiplications by a scale.
+    public var addedOperations: [String]
     public var warnings: [String]
     /// Bytes of all files of the package.
     public var packageBytes: Change<Int>
@@ -23,6 +25,7 @@ public struct CompressionReport: Codable, Sendable, Equatable {
         case operation
         case specificationVersion = "specification_version"
         case weights
+        case addedOperations = "added_operations"
         case warnings
         case packageBytes = "package_bytes"
         case seconds
@@ -63,6 +66,9 @@ public struct WeightRecord: Codable, Sendable, Equatable {
     public var snrDecibel: Double?
     public var maxError: Double?
     public var meanSquaredError: Double?
+    /// The constant that multiplies what the consumer computes, where a per-channel scale is there instead of in the
+    /// weight.
+    public var outputScale: String?
     /// Wall-clock time of its compression; a weight that shares its data with an earlier one takes none.
     public var seconds: Double
 
@@ -84,6 +90,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         case snrDecibel = "snr_db"
         case maxError = "max_error"
         case meanSquaredError = "mse"
+        case outputScale = "output_scale"
         case seconds
     }
 
@@ -107,6 +114,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         try container.encode(snrDecibel, forKey: .snrDecibel)
         try container.encode(maxError, forKey: .maxError)
         try container.encode(meanSquaredError, forKey: .meanSquaredError)
+        try container.encode(outputScale, forKey: .outputScale)
         try container.encode(seconds, forKey: .seconds)
     }
 }

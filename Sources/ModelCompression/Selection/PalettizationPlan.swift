@@ -10,6 +10,8 @@ struct PalettizationScheme: Sendable, Hashable {
     var channelAxis: Int
     var clusterDim: Int
     var perChannelScale: ScaleAxis?
+    /// The scale multiplies what the consumers compute, instead of the weight.
+    var scalesOutput = false
     var lutFunction: Int?
     /// Which of the two forms of `constexpr_lut_to_dense` the opset has.
     var form: ConstexprForm
@@ -76,6 +78,8 @@ extension Selector {
                 clusterDim: config.clusterDim,
                 perChannelScale: config.enablePerChannelScale
                     ? (options.compat == .coremltools ? .reference : .outputChannel) : nil,
+                scalesOutput: config.enablePerChannelScale && options.compat == nil
+                    && site.consumers.allSatisfy(\.canScaleOutput),
                 lutFunction: config.lutFunction, form: form))
     }
 
@@ -114,12 +118,21 @@ extension Selector {
     }
 
     private func needsIOS18(_ site: WeightSite, _ what: String) -> CompressionError {
+        needsIOS18(
+            site, what, operation: .palettize,
+            instead: "granularity per_tensor, nbits 1, 2, 4, 6 or 8, cluster_dim 1, no per-channel scale")
+    }
+
+    /// The error before any work that a configuration needs a later target than the model has.
+    func needsIOS18(
+        _ site: WeightSite, _ what: String, operation: CompressionOptions.Operation, instead: String
+    ) -> CompressionError {
         CompressionError(
             kind: .invalidArgument,
-            message: "[palettize] \(what) needs deployment target iOS18 (specification version 9), this model has "
-                + "\(DeploymentTarget.text(opset: site.opset)); first weight concerned: '\(site.name)'. Either convert "
-                + "the model again with minimum_deployment_target=ct.target.iOS18 or later, or choose what its target "
-                + "has (granularity per_tensor, nbits 1, 2, 4, 6 or 8, cluster_dim 1, no per-channel scale), or leave "
-                + "such weights out with op_names or op_types")
+            message: "[\(operation.rawValue)] \(what) needs deployment target iOS18 (specification version 9), this "
+                + "model has \(DeploymentTarget.text(opset: site.opset)); first weight concerned: '\(site.name)'. "
+                + "Either raise it by minimum_deployment_target=\"iOS18\", or convert the model again with "
+                + "minimum_deployment_target=ct.target.iOS18 or later, or choose what its target has (\(instead)), or "
+                + "leave such weights out with op_names or op_types")
     }
 }

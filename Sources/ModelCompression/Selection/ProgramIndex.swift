@@ -21,14 +21,29 @@ struct ProgramIndex {
     /// A weight that is compressed already: the last operation of a chain of `constexpr_*` operations.
     struct Compressed {
         var function: String
+        var opset: String
         var operation: MILOperation
+        /// The operation's name; its output's when it has none.
+        var name: String
         var outputName: String
         var type: MILTensorType?
         var consumers: [Consumer]
+        /// The constants and `constexpr_*` operations behind the names that the chain uses, as they are seen from it.
+        var definitions: [String: MILOperation]
+    }
+
+    /// An operation that is no constant, with the constant bound to its `bias`, if any.
+    struct ConsumerOperation {
+        var operation: MILOperation
+        var bias: MILValue?
     }
 
     private(set) var weights: [Weight] = []
     private(set) var compressed: [Compressed] = []
+    /// The operations that use weights, by `Consumer.position`.
+    private(set) var consumers: [Int: ConsumerOperation] = [:]
+    /// How often each name is used, by function and name (a zero character between); block outputs count.
+    private(set) var uses: [String: Int] = [:]
     /// Every operation that is not a constant.
     private(set) var operations: [(name: String, type: String)] = []
     private(set) var constantNames: Set<String> = []
@@ -66,6 +81,8 @@ struct ProgramIndex {
     private mutating func add(_ walk: FunctionWalk) {
         weights += walk.weights
         compressed += walk.chains.filter { chain in chain.consumers.allSatisfy { !$0.isConstexpr } }
+        consumers.merge(walk.consumers) { first, _ in first }
+        for (name, count) in walk.uses { uses[walk.function + "\u{0}" + name, default: 0] += count }
         operations += walk.operations
         constantNames.formUnion(walk.constantNames)
         outputNames.formUnion(walk.outputNames)
@@ -93,10 +110,13 @@ private struct FunctionWalk {
     var outputNames: Set<String> = []
     /// Definitions of constants and `constexpr_*` operations, in program order.
     var sources: [(name: String, operation: MILOperation)] = []
+    var consumers: [Int: ProgramIndex.ConsumerOperation] = [:]
+    var uses: [String: Int] = [:]
 
     private enum Definition {
-        case constant(MILValue, weight: Int?)
-        case chain(Int)
+        case constant(MILValue, weight: Int?, MILOperation)
+        /// The first output of a chain's operation, or another one.
+        case chain(Int, isFirst: Bool)
         case other
     }
 
@@ -121,22 +141,46 @@ private struct FunctionWalk {
             operations.append((name, type))
             use(operation, type: type, name: name)
             for nested in operation.blocks { visit(nested) }
-            for (position, output) in outputs.enumerated() {
-                var definition = Definition.other
-                if type.hasPrefix("constexpr_") {
-                    sources.append((output.name, operation))
-                    if position == 0 {
-                        definition = .chain(chains.count)
-                        chains.append(
-                            ProgramIndex.Compressed(
-                                function: function, operation: operation, outputName: output.name,
-                                type: output.type.tensor, consumers: []))
-                    }
-                }
-                define(output.name, definition, &hidden)
+            if type.hasPrefix("constexpr_") {
+                visitConstexpr(operation, name: name, outputs, &hidden)
+            } else {
+                for output in outputs { define(output.name, .other, &hidden) }
             }
         }
+        for name in block.outputs { uses[name, default: 0] += 1 }
         for (name, definition) in hidden.reversed() { scope[name] = definition }
+    }
+
+    private mutating func visitConstexpr(
+        _ operation: MILOperation, name: String, _ outputs: [MILNamedType],
+        _ hidden: inout [(name: String, definition: Definition?)]
+    ) {
+        let number = chains.count
+        if let first = outputs.first {
+            chains.append(
+                ProgramIndex.Compressed(
+                    function: function, opset: opset, operation: operation, name: name, outputName: first.name,
+                    type: first.type.tensor, consumers: [], definitions: definitions(of: operation)))
+        }
+        for (position, output) in outputs.enumerated() {
+            sources.append((output.name, operation))
+            define(output.name, .chain(number, isFirst: position == 0), &hidden)
+        }
+    }
+
+    /// What the names in a chain's operation mean here, those further up the chain included.
+    private func definitions(of operation: MILOperation) -> [String: MILOperation] {
+        var result: [String: MILOperation] = [:]
+        for case .name(let name) in operation.inputs.flatMap(\.bindings) {
+            switch scope[name] {
+            case .constant(_, _, let source): result[name] = source
+            case .chain(let number, _):
+                result[name] = chains[number].operation
+                result.merge(chains[number].definitions) { first, _ in first }
+            case .other, nil: break
+            }
+        }
+        return result
     }
 
     private mutating func define(
@@ -160,7 +204,7 @@ private struct FunctionWalk {
             weights.append(
                 ProgramIndex.Weight(site: site, outputName: output.name, value: value, range: operation.range))
         }
-        define(output.name, .constant(value, weight: index), &hidden)
+        define(output.name, .constant(value, weight: index, operation), &hidden)
     }
 
     private func site(_ value: MILValue, name: String) -> WeightSite? {
@@ -181,9 +225,10 @@ private struct FunctionWalk {
             for binding in input.bindings {
                 switch binding {
                 case .name(let source):
+                    uses[source, default: 0] += 1
                     switch scope[source] {
-                    case .constant(_, let weight?): used.append((weight, nil, input.key))
-                    case .chain(let chain): used.append((nil, chain, input.key))
+                    case .constant(_, let weight?, _): used.append((weight, nil, input.key))
+                    case .chain(let chain, isFirst: _): used.append((nil, chain, input.key))
                     case .constant, .other, nil: break
                     }
                 case .value(let value):
@@ -198,6 +243,11 @@ private struct FunctionWalk {
             }
         }
         guard !used.isEmpty else { return }
+        var bias: MILValue?
+        if case .name(let source)? = operation.input("bias").first, case .constant(let value, _, _)? = scope[source] {
+            bias = value
+        }
+        consumers[operation.range.lowerBound] = ProgramIndex.ConsumerOperation(operation: operation, bias: bias)
         for target in Set(used.compactMap(\.weight)).sorted() {
             let parameters = used.filter { $0.weight == target }.map(\.parameter)
             weights[target].site.consumers.append(
@@ -210,7 +260,8 @@ private struct FunctionWalk {
     }
 
     private func consumer(_ operation: MILOperation, type: String, name: String, parameters: [String]) -> Consumer {
-        var result = Consumer(type: type, name: name, parameters: parameters)
+        var result = Consumer(
+            type: type, name: name, parameters: parameters, position: operation.range.lowerBound)
         switch type {
         case "matmul":
             result.transposeX = integer(operation, "transpose_x") ?? 0 != 0
@@ -226,7 +277,7 @@ private struct FunctionWalk {
         switch operation.input(parameter).first {
         case .value(let value): return value.integer
         case .name(let name):
-            if case .constant(let value, _) = scope[name] { return value.integer }
+            if case .constant(let value, _, _) = scope[name] { return value.integer }
             return nil
         case nil: return nil
         }

@@ -15,15 +15,19 @@ struct Decline: Error, Sendable, Equatable {
 /// Which weights are compressed, and with which configuration: coremltools' `AbstractCompressionPass` and
 /// `OptimizationConfig._get_const_op_config`.
 ///
-/// Where the reference raises because the consumers of a weight have different configurations, the weight is declined.
+/// Where the reference raises because the consumers of a weight have different configurations, the most careful of them is
+/// used: one that leaves the weight alone, else the one that keeps most of it, else the first consumer's.
 struct Selector: Sendable {
     var options: CompressionOptions
 
     /// Constants below this many elements are never compressed, and not reported.
     static let smallestCount = 10
 
+    /// A configuration, and what is worth knowing about its choice.
+    typealias Choice = (config: WeightConfig, note: String?)
+
     /// The configuration for `site`, or why it is left alone.
-    func config(for site: WeightSite) -> Result<WeightConfig, Decline> {
+    func config(for site: WeightSite) -> Result<Choice, Decline> {
         switch site.type {
         case .float16, .float32: break
         case .float64, .bfloat16:
@@ -34,34 +38,40 @@ struct Selector: Sendable {
             return .failure(.planned("no operation uses it: it goes straight to the block's output"))
         }
         if let consumer = site.consumers.first(where: \.isConstexpr) {
-            return .failure(
-                .planned("part of a compressed weight already (\(consumer.text)); joint compression is not available"))
+            return .failure(.planned("part of a compressed weight already (\(consumer.text))"))
         }
         let resolved = resolve(site)
-        guard case .success(let config) = resolved else { return resolved }
+        guard case .success(let choice) = resolved else { return resolved }
         if site.shape.count <= 1 { return .failure(.planned("rank \(site.shape.count), only rank 2 or more")) }
-        if site.count <= config.weightThreshold {
+        if site.count <= choice.config.weightThreshold {
             return .failure(
-                .planned("\(site.count) elements, weight_threshold is \(config.weightThreshold)"))
+                .planned("\(site.count) elements, weight_threshold is \(choice.config.weightThreshold)"))
         }
-        return .success(config)
+        return .success(choice)
     }
 
-    /// By the constant's name, else by its consumers, which must agree.
-    private func resolve(_ site: WeightSite) -> Result<WeightConfig, Decline> {
+    /// By the constant's name, else by its consumers.
+    private func resolve(_ site: WeightSite) -> Result<Choice, Decline> {
         if let named = options.opNames[site.name] {
-            return named.map { .success($0) } ?? .failure(.planned("excluded by op_names[\"\(site.name)\"]"))
+            return named.map { .success(($0, nil)) } ?? .failure(.planned("excluded by op_names[\"\(site.name)\"]"))
         }
         let found = site.consumers.map { lookUp($0) }
-        for (consumer, other) in zip(site.consumers, found) where other.config != found[0].config {
-            return .failure(
-                .unplanned(
-                    "conflicting configurations: \(site.consumers[0].text) gets \(found[0].source), \(consumer.text) "
-                        + "gets \(other.source); give the weight its own by op_names[\"\(site.name)\"]"))
+        if let none = found.firstIndex(where: { $0.config == nil }) {
+            let source = found[none].source
+            if source == "global" { return .failure(.planned("no configuration applies to it")) }
+            let others = found.contains { $0.config != nil } ? " for \(site.consumers[none].text), which uses it too" : ""
+            return .failure(.planned("excluded by \(source)\(others)"))
         }
-        if let config = found[0].config { return .success(config) }
-        return .failure(
-            .planned(found[0].source == "global" ? "no configuration applies to it" : "excluded by \(found[0].source)"))
+        var best = 0
+        for (number, other) in found.enumerated() {
+            if let kept = other.config?.keptPart, kept > found[best].config?.keptPart ?? 0 { best = number }
+        }
+        guard let config = found[best].config else { return .failure(.planned("no configuration applies to it")) }
+        let differ = found.contains { $0.config != config }
+        let note =
+            "its consumers have different configurations; \(found[best].source) of \(site.consumers[best].text) is the "
+            + "most careful (op_names[\"\(site.name)\"] would give it its own)"
+        return .success((config, differ ? note : nil))
     }
 
     private func lookUp(_ consumer: Consumer) -> (config: WeightConfig?, source: String) {
@@ -111,5 +121,18 @@ struct Selector: Sendable {
             }
         }
         return result
+    }
+}
+
+extension WeightConfig {
+    /// How much of a weight stays, for comparing configurations: about bits per element.
+    fileprivate var keptPart: Double {
+        switch self {
+        case .palettizer(let config): Double(config.nbits ?? 16) / Double(config.clusterDim)
+        case .quantizer(let config): Double(config.dtype.bits)
+        case .magnitudePruner(let config):
+            16 * (1 - (config.targetSparsity ?? config.ratio.map { Double($0.n) / Double($0.m) } ?? 0))
+        case .thresholdPruner(let config): 16 / (1 + config.threshold)
+        }
     }
 }

@@ -8,6 +8,8 @@ struct Consumer: Sendable, Equatable {
     var name: String
     /// The parameters through which it uses the constant, e.g. `weight`.
     var parameters: [String]
+    /// Where the operation begins in `model.mlmodel`: tells it from every other.
+    var position = 0
     /// `matmul` only.
     var transposeX = false
     /// `matmul` only.
@@ -58,6 +60,28 @@ extension Consumer {
             return transposeX
                 ? ChannelAxes(output: last, input: secondToLast) : ChannelAxes(output: secondToLast, input: last)
         default: return ChannelAxes(output: 0, input: 1)
+        }
+    }
+}
+
+extension Consumer {
+    /// Whether a factor for each output channel of its weight can multiply its result instead.
+    var canScaleOutput: Bool {
+        switch type {
+        case "linear", "conv": parameters == ["weight"]
+        case "conv_transpose": parameters == ["weight"] && groups == 1
+        case "matmul": parameters.count == 1
+        default: false
+        }
+    }
+
+    /// The shape in which a vector of one factor for each output channel multiplies the result.
+    /// - Parameter rank: the weight's.
+    func outputScaleShape(channels: Int, rank: Int) -> [Int] {
+        switch type {
+        case "conv", "conv_transpose": [1, channels] + [Int](repeating: 1, count: max(rank - 2, 0))
+        case "matmul" where !parameters.contains("y"): [channels, 1]
+        default: [channels]
         }
     }
 }

@@ -1,0 +1,264 @@
+import CoreMLPackage
+import TensorCompression
+
+/// Puts encoded weights into the program that is being written.
+final class ProgramRewrite {
+    /// What was written for one weight.
+    struct Outcome {
+        var byteCount: Int
+        var note: String?
+        /// The constant that scales the results of its consumers.
+        var outputScale: String?
+    }
+
+    let writer: PackageWriter
+    private let index: ProgramIndex
+    private var names: Set<String>
+    /// Operations that are gone, by where they began.
+    private var removed: Set<Int> = []
+    /// Consumers that a scale follows now, by `Consumer.position`.
+    private var scaled: Set<Int> = []
+    /// Names of operations beside the constants.
+    private(set) var addedOperations: [String] = []
+
+    init(_ index: ProgramIndex, _ writer: PackageWriter) {
+        self.index = index
+        self.writer = writer
+        names = index.outputNames
+    }
+
+    /// Writes the arrays of a weight once, and its operations in the place of each of `subjects`.
+    /// - Parameter file: the weight file for new arrays; nil: they are written into the program.
+    func replace(_ subjects: [Subject], by encoded: EncodedWeight, file: String?) throws -> [Outcome] {
+        if let scaled = encoded.outputScaled {
+            if let reason = outputScaleObstacle(subjects, scaled.scale) {
+                let values = try values(encoded.operations, file)
+                return try subjects.map { subject in
+                    try write(encoded.operations, values, for: subject)
+                    return Outcome(
+                        byteCount: encoded.byteCount,
+                        note: "its scale multiplies the weight itself, not what its consumers compute: \(reason)")
+                }
+            }
+            let values = try values(scaled.operations, file)
+            let byteCount = scaled.operations.byteCount + scaled.scale.bytes.count
+            return try subjects.map { subject in
+                try write(scaled.operations, values, for: subject)
+                let name = try scaleOutputs(of: subject, scaled.scale, file)
+                return Outcome(byteCount: byteCount, outputScale: name)
+            }
+        }
+        let note =
+            encoded.isScaledInside
+            ? "its scale multiplies the weight itself, not what its consumers compute: \(subjects[0].scaleText)" : nil
+        let values = try values(encoded.operations, file)
+        return try subjects.map { subject in
+            try write(encoded.operations, values, for: subject)
+            return Outcome(byteCount: encoded.byteCount, note: note)
+        }
+    }
+
+    private func write(_ operations: [EncodedOperation], _ values: [[NewValue?]], for subject: Subject) throws {
+        try writer.replace(operationAt: subject.range, with: build(operations, values, name: subject.outputName))
+        if let chain = subject.compressed { try removeParts(of: chain, operations) }
+    }
+
+    // MARK: - Values
+
+    /// The constant behind every parameter that is one; arrays go into the weight file here.
+    private func values(_ operations: [EncodedOperation], _ file: String?) throws -> [[NewValue?]] {
+        try operations.map { operation in try operation.parameters.map { try value($0.value, file) } }
+    }
+
+    private func value(_ parameter: EncodedParameter, _ file: String?) throws -> NewValue? {
+        switch parameter {
+        case .int32(let value): return .int32(value)
+        case .uint32s(let values): return .uint32s(values.map { UInt32(truncatingIfNeeded: $0) })
+        case .output: return nil
+        case .kept(.name, _): return nil
+        case .kept(.value(let value), _): return try kept(value)
+        case .array(let array): return try constant(array, file)
+        }
+    }
+
+    /// Arrays below ten elements are written in place, as coremltools does.
+    func constant(_ array: EncodedArray, _ file: String?) throws -> NewValue {
+        guard array.count >= Selector.smallestCount, let file else {
+            return try NewValue.tensor(array.type, shape: array.shape, bytes: array.bytes)
+        }
+        let offset = try writer.appendBlob(file: file, type: array.type, bytes: array.bytes, count: array.count)
+        return NewValue.blob(array.type, shape: array.shape, file: file, offset: offset)
+    }
+
+    private func kept(_ value: MILValue) throws -> NewValue {
+        guard case .blob(let file, let offset) = value.content, let type = value.type.tensor,
+            let dataType = type.dataType, let shape = type.shape
+        else { return try NewValue.copy(value) }
+        return NewValue.blob(dataType, shape: shape, file: file, offset: try writer.keepBlob(file: file, offset: offset))
+    }
+
+    // MARK: - Operations
+
+    /// The operations of one weight: the last has its name, so that every consumer stays as it is.
+    private func build(_ encoded: [EncodedOperation], _ values: [[NewValue?]], name: String) -> [NewOperation] {
+        let outputs = encoded.enumerated().map { position, operation in
+            position == encoded.count - 1
+                ? [name]
+                : operation.outputs.indices.map { number in
+                    let isMask = operation.outputs.count == 2 && number == 0
+                    return freshName(name + operation.suffix + (isMask ? "_mask" : ""))
+                }
+        }
+        return zip(encoded, values).enumerated().map { position, pair in
+            let (operation, values) = pair
+            let own = outputs[position].last ?? name
+            var attributes: [(key: String, value: NewValue)] = [("name", .string(own))]
+            var inputs: [(key: String, bindings: [NewBinding])] = []
+            for (parameter, value) in zip(operation.parameters, values) {
+                switch (parameter.value, value) {
+                case (_, let value?) where operation.usesAttributes: attributes.append((parameter.key, value))
+                case (_, let value?): inputs.append((parameter.key, [.value(value)]))
+                case (.output(let source, let number), nil):
+                    inputs.append((parameter.key, [.name(outputs[source][number])]))
+                case (.kept(.name(let source), _), nil): inputs.append((parameter.key, [.name(source)]))
+                default: break
+                }
+            }
+            return NewOperation(
+                type: operation.type, inputs: inputs,
+                outputs: zip(outputs[position], operation.outputs).map { name, output in
+                    (name, .tensor(output.type, output.shape))
+                }, attributes: attributes)
+        }
+    }
+
+    func freshName(_ wanted: String) -> String {
+        var name = wanted
+        var number = 0
+        while !names.insert(name).inserted {
+            number += 1
+            name = "\(wanted)_\(number)"
+        }
+        return name
+    }
+
+    /// Removes the constants and operations that only the replaced chain has used.
+    private func removeParts(of chain: ProgramIndex.Compressed, _ operations: [EncodedOperation]) throws {
+        var kept: Set<String> = []
+        for case .kept(.name(let name), _) in operations.flatMap({ $0.parameters.map(\.value) }) { kept.insert(name) }
+        var uses: [String: Int] = [:]
+        func countUses(of operation: MILOperation) {
+            for case .name(let name) in operation.inputs.flatMap(\.bindings) { uses[name, default: 0] += 1 }
+        }
+        countUses(of: chain.operation)
+        // From the consumers back to what they use.
+        var seen: Set<Int> = []
+        let parts = chain.definitions.values.filter { seen.insert($0.range.lowerBound).inserted }
+        for part in parts.sorted(by: { $0.range.lowerBound > $1.range.lowerBound }) {
+            let outputs = part.outputs.map(\.name)
+            let isUnused = outputs.allSatisfy { name in
+                !kept.contains(name) && uses[name, default: 0] == index.uses[chain.function + "\u{0}" + name, default: 0]
+            }
+            guard isUnused, !removed.contains(part.range.lowerBound) else { continue }
+            countUses(of: part)
+            removed.insert(part.range.lowerBound)
+            try writer.replace(operationAt: part.range, with: [])
+        }
+    }
+}
+
+// MARK: - Scales after the consumers
+
+extension ProgramRewrite {
+    /// Why the results of a weight's consumers cannot be scaled instead of the weight; nil when they can.
+    private func outputScaleObstacle(_ subjects: [Subject], _ scale: EncodedArray) -> String? {
+        for subject in subjects {
+            for consumer in subject.site.consumers {
+                guard let entry = index.consumers[consumer.position], !scaled.contains(consumer.position) else {
+                    return "another weight of \(consumer.text) has a scale too"
+                }
+                let outputs = entry.operation.outputs
+                guard outputs.count == 1, outputs[0].type.tensor?.dataType == scale.type else {
+                    return "\(consumer.text) has another type than the weight"
+                }
+                let isPlain = entry.operation.inputs.flatMap(\.bindings).allSatisfy { binding in
+                    if case .value(let value) = binding, case .blob = value.content { false } else { true }
+                }
+                guard isPlain, entry.operation.blocks.isEmpty else { return "\(consumer.text) has constants in place" }
+                if !entry.operation.input("bias").isEmpty, scaledBias(entry, scale) == nil {
+                    return "the bias of \(consumer.text) cannot be divided by the scale"
+                }
+            }
+        }
+        return nil
+    }
+
+    /// The bias that gives, multiplied by the scale, the old one; nil where it is no constant or leaves the type's range.
+    private func scaledBias(_ entry: ProgramIndex.ConsumerOperation, _ scale: EncodedArray) -> EncodedArray? {
+        guard let bias = entry.bias, let type = bias.type.tensor, type.dataType == scale.type,
+            type.elementCount == scale.count, let bytes = try? writer.package.tensorBytes(of: bias),
+            let floats = try? StoredTensor(type: scale.type, shape: [scale.count], bytes: bytes, owner: nil)
+                .floats(pool: WorkPool(threads: 1)),
+            let factors = try? scale.stored.floats(pool: WorkPool(threads: 1)),
+            let memory = try? TensorMemory(byteCount: scale.bytes.count)
+        else { return nil }
+        for channel in 0..<scale.count {
+            let value = floats[channel] / factors[channel]
+            if scale.type == .float16 {
+                let half = Half.fromFloat(value)
+                guard Half.toFloat(half).isFinite else { return nil }
+                memory.start(as: UInt16.self)[channel] = half
+            } else {
+                guard value.isFinite else { return nil }
+                memory.start(as: Float.self)[channel] = value
+            }
+        }
+        return EncodedArray(type: scale.type, shape: type.shape ?? [scale.count], memory: memory)
+    }
+
+    /// Lets a multiplication follow each consumer; the product has the consumer's old name, so that nothing else changes.
+    /// - Returns: the name of the first one's scale.
+    private func scaleOutputs(of subject: Subject, _ scale: EncodedArray, _ file: String?) throws -> String? {
+        var first: String?
+        for consumer in subject.site.consumers {
+            guard let entry = index.consumers[consumer.position], scaled.insert(consumer.position).inserted else { continue }
+            let output = entry.operation.outputs[0]
+            let shape = consumer.outputScaleShape(channels: scale.count, rank: subject.site.shape.count)
+            let scaleName = freshName(subject.outputName + "_scale")
+            let unscaled = freshName(output.name + "_unscaled")
+            let product = freshName(output.name + "_scaled")
+            var inputs = try entry.operation.inputs.map { input in
+                (key: input.key, bindings: try input.bindings.map(binding))
+            }
+            var operations: [NewOperation] = []
+            if let bias = entry.operation.input("bias").isEmpty ? nil : scaledBias(entry, scale),
+                let position = inputs.firstIndex(where: { $0.key == "bias" })
+            {
+                let name = freshName(output.name + "_bias_unscaled")
+                operations.append(.const(name, try constant(bias, file)))
+                inputs[position].bindings = [.name(name)]
+            }
+            operations.append(
+                NewOperation(
+                    type: consumer.type, inputs: inputs, outputs: [(unscaled, output.type)],
+                    attributes: try entry.operation.attributes.map { ($0.key, try NewValue.copy($0.value)) }))
+            let factors = scale.reinterpreted(as: scale.type, shape: shape)
+            operations.append(.const(scaleName, try constant(factors, file)))
+            operations.append(
+                NewOperation(
+                    type: "mul", inputs: [("x", [.name(unscaled)]), ("y", [.name(scaleName)])],
+                    outputs: [output], attributes: [("name", .string(product))]))
+            try writer.replace(operationAt: entry.operation.range, with: operations)
+            addedOperations.append(product)
+            first = first ?? scaleName
+        }
+        return first
+    }
+
+    private func binding(_ binding: MILBinding) throws -> NewBinding {
+        switch binding {
+        case .name(let name): .name(name)
+        case .value(let value): .value(try NewValue.copy(value))
+        }
+    }
+}
