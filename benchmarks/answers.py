@@ -11,20 +11,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from mlpackage_reader import Array, Operation, Package
+from mlpackage_reader import Array, Package
 
-SUFFIX = "_palettized"  # coremltools renames the weights it compresses; swiftcompress keeps their names
+# coremltools renames the weights it compresses; swiftcompress keeps their names
+SUFFIXES = ("_palettized", "_quantized", "_sparsified")
 
 
 @dataclass
 class Agreement:
-    """How two packages' palettized weights compare, against the weights they came from."""
+    """How two packages' weights compare, against the weights they came from."""
 
     same_bits: int = 0
     lower_error: int = 0  # ours is closer to the original
     equal_error: int = 0  # other bits, the same squared error
     higher_error: int = 0
-    only_one: int = 0  # palettized by one of the two alone
+    only_one: int = 0  # changed by one of the two alone
 
     @property
     def good(self) -> bool:
@@ -36,16 +37,22 @@ class Agreement:
             (self.lower_error, "lower error"),
             (self.equal_error, "equal error"),
             (self.higher_error, "HIGHER ERROR"),
-            (self.only_one, "PALETTIZED BY ONE ALONE"),
+            (self.only_one, "CHANGED BY ONE ALONE"),
         ):
             if count:
                 parts.append(f"{count} {what}")
         return ", ".join(parts)
 
 
-def palettized(package: Package) -> dict[str, Operation]:
-    operations = (op for op in package.operations if op.type == "constexpr_lut_to_dense")
-    return {op.outputs[0].removesuffix(SUFFIX): op for op in operations}
+def changed(package: Package, source: Package) -> dict[str, Array]:
+    """The weights that are stored in another form than in `source`, decoded, by their names there."""
+    before = {name: kind for (_, name), (kind, _) in source.float_constants().items()}
+    found = {}
+    for (_, name), (kind, array) in package.float_constants().items():
+        plain = name if name in before else name.removesuffix(next((s for s in SUFFIXES if name.endswith(s)), ""))
+        if before.get(plain) != kind:
+            found[plain] = array
+    return found
 
 
 def squared_error(original: Array, decoded: Array) -> float:
@@ -53,19 +60,33 @@ def squared_error(original: Array, decoded: Array) -> float:
 
 
 def compare(source: Path, ours: Path, theirs: Path) -> Agreement:
-    original, mine, other = Package(source), Package(ours), Package(theirs)
-    constants = {op.outputs[0]: op for op in original.operations if op.type == "const"}
-    my_operations, other_operations = palettized(mine), palettized(other)
-    result = Agreement(only_one=len(my_operations.keys() ^ other_operations.keys()))
-    for name in my_operations.keys() & other_operations.keys():
-        my_weight, my_lut, my_indices = mine.decode_lut(my_operations[name])
-        weight, lut, indices = other.decode_lut(other_operations[name])
-        if my_lut.tobytes() == lut.tobytes() and np.array_equal(my_indices, indices):
+    original = Package(source)
+    mine, other = changed(Package(ours), original), changed(Package(theirs), original)
+    weights = {name: array for (_, name), (_, array) in original.float_constants().items()}
+    result = Agreement(only_one=len(mine.keys() ^ other.keys()))
+    for name in mine.keys() & other.keys():
+        if mine[name].dtype == other[name].dtype and mine[name].tobytes() == other[name].tobytes():
             result.same_bits += 1
             continue
-        before = original.array(constants[name].attributes["val"])
-        my_error, error = squared_error(before, my_weight), squared_error(before, weight)
+        my_error, error = squared_error(weights[name], mine[name]), squared_error(weights[name], other[name])
         result.lower_error += my_error < error
         result.equal_error += my_error == error
         result.higher_error += my_error > error
+    return result
+
+
+def compare_metadata(source: Path) -> Agreement:
+    """Both contenders' metadata of one package."""
+    import swiftcompress.coreml
+    from contenders import import_coremltools
+
+    ct = import_coremltools()
+    mine = swiftcompress.coreml.get_weights_metadata(str(source))
+    other = ct.optimize.coreml.get_weights_metadata(ct.models.MLModel(str(source), skip_model_load=True))
+    result = Agreement(only_one=len(mine.keys() ^ other.keys()))
+    for name in mine.keys() & other.keys():
+        (a, b) = mine[name], other[name]
+        same = np.array_equal(a.val, b.val) and (a.sparsity, a.unique_values) == (b.sparsity, b.unique_values)
+        result.same_bits += bool(same)
+        result.higher_error += not same
     return result

@@ -1,28 +1,48 @@
-"""The two contenders, behind one face: palettize a package from a path to a path, and say how long it took."""
+"""The two contenders, behind one face: do a piece of work from a path to a path, and say how long it took."""
 
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # coremltools draws progress bars while it is timed
 
+CONFIGS = {
+    "palettize": "OpPalettizerConfig",
+    "quantize": "OpLinearQuantizerConfig",
+    "prune": "OpMagnitudePrunerConfig",
+}
+FUNCTIONS = {
+    "palettize": "palettize_weights",
+    "quantize": "linear_quantize_weights",
+    "prune": "prune_weights",
+}
+
 
 @dataclass(frozen=True)
-class Settings:
-    nbits: int
-    group_size: int | None = None  # None: one LUT per tensor
+class Work:
+    """What is measured: an operation ("palettize", "quantize", "prune", "decompress" or "metadata"), and the fields of its
+    configuration."""
 
-    def arguments(self) -> dict[str, Any]:
-        grouped = {"granularity": "per_grouped_channel", "group_size": self.group_size}
-        return {"mode": "kmeans", "nbits": self.nbits} | (grouped if self.group_size else {})
+    operation: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        return self.operation != "metadata"
+
+    def config(self, module: Any, **more: Any) -> Any:
+        """The configuration, made of the classes of `module`: ours and coremltools' have the same names."""
+        op_config = getattr(module, CONFIGS[self.operation])(**dict(self.arguments), **more)
+        return module.OptimizationConfig(global_config=op_config)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds. `call` is the compression alone; `whole` also reads the package and writes the result; `cpu` is what the
+    """Seconds. `call` is the operation alone; `whole` also reads the package and writes the result; `cpu` is what the
     call took of all processors together, which another program's load on the machine changes less."""
 
     call: float
@@ -30,8 +50,14 @@ class Times:
     cpu: float
 
 
+def read_metadata(metadata: Any) -> None:
+    """Ours counts when it is asked, coremltools' at once."""
+    for entry in metadata.values():
+        _ = entry.sparsity, entry.unique_values
+
+
 class SwiftCompress:
-    """`swiftcompress.coreml.palettize_weights`, which reads, compresses and writes in one call: call == whole."""
+    """`swiftcompress.coreml`, which reads, computes and writes in one call: call == whole."""
 
     name = "swiftcompress"
 
@@ -41,17 +67,22 @@ class SwiftCompress:
         self.module = swiftcompress.coreml
         self.threads = threads
 
-    def palettize(self, source: Path, output: Path, settings: Settings) -> Times:
+    def run(self, work: Work, source: Path, output: Path) -> Times:
         m = self.module
         started, cpu = time.perf_counter(), time.process_time()
-        config = m.OptimizationConfig(global_config=m.OpPalettizerConfig(**settings.arguments()))
-        m.palettize_weights(str(source), config, output=str(output), num_threads=self.threads, progress=False)
+        options = {"output": str(output), "num_threads": self.threads, "progress": False}
+        if work.operation == "metadata":
+            read_metadata(m.get_weights_metadata(str(source)))
+        elif work.operation == "decompress":
+            m.decompress_weights(str(source), **options)
+        else:
+            getattr(m, FUNCTIONS[work.operation])(str(source), work.config(m), **options)
         seconds = time.perf_counter() - started
         return Times(seconds, seconds, time.process_time() - cpu)
 
 
 class CoreMLTools:
-    """`coremltools.optimize.coreml.palettize_weights` on a model in memory; `call` leaves out loading and saving."""
+    """`coremltools.optimize.coreml` on a model in memory; `call` leaves out loading and saving."""
 
     name = "coremltools"
 
@@ -61,18 +92,29 @@ class CoreMLTools:
             self.coremltools = import_coremltools()
         self.workers = workers
 
-    def palettize(self, source: Path, output: Path, settings: Settings) -> Times:
+    def run(self, work: Work, source: Path, output: Path) -> Times:
         ct = self.coremltools
         cto = ct.optimize.coreml
+        function: Callable[[Any], Any]
+        if work.operation == "metadata":
+            function = cto.get_weights_metadata
+        elif work.operation == "decompress":
+            function = cto.decompress_weights
+        else:
+            more = {"num_kmeans_workers": self.workers} if work.operation == "palettize" else {}
+            config = work.config(cto, **more)
+
+            def function(model: Any) -> Any:
+                return getattr(cto, FUNCTIONS[work.operation])(model, config)
+
         started = time.perf_counter()
         model = ct.models.MLModel(str(source), skip_model_load=True)
         loaded, cpu = time.perf_counter(), time.process_time()
-        arguments = settings.arguments() | {"num_kmeans_workers": self.workers}
-        config = cto.OptimizationConfig(global_config=cto.OpPalettizerConfig(**arguments))
-        smaller = cto.palettize_weights(model, config)
-        compressed, cpu = time.perf_counter(), time.process_time() - cpu
-        smaller.save(str(output))
-        return Times(compressed - loaded, time.perf_counter() - started, cpu)
+        result = function(model)
+        done, cpu = time.perf_counter(), time.process_time() - cpu
+        if work.writes:
+            result.save(str(output))
+        return Times(done - loaded, time.perf_counter() - started, cpu)
 
 
 def import_coremltools() -> Any:

@@ -5,8 +5,7 @@
 
 For every case the answers are compared first; a case whose answers are worse is reported as failed and makes the run
 fail. Then both contenders run in turns, each going first in every other round; medians and their ratio are printed.
-coremltools is timed twice over: "call" is its `palettize_weights` on a model already in memory, "whole" adds loading and
-saving. swiftcompress reads and writes (with fsync) within its one call. The ratio is against "call", so it favours
+coremltools is timed twice over: "call" is its function on a model already in memory, "whole" adds loading and saving. swiftcompress reads and writes (with fsync) within its one call. The ratio is against "call", so it favours
 coremltools. Peak memory comes from a process of its own for each contender.
 Results go to benchmarks/results/COMMIT.json (quick runs: not written).
 """
@@ -29,27 +28,49 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import machine
-from contenders import CoreMLTools, Settings, SwiftCompress
+from contenders import CoreMLTools, SwiftCompress, Work
 
 
 @dataclass
 class Case:
     name: str
     model: str  # crepe_full, or gaussian
-    settings: Settings
+    work: Work
     goal: float | None = None  # times faster than coremltools' call
+    first: Work | None = None  # what is done to the model before
 
+
+def palettize(nbits: int, group_size: int | None = None) -> Work:
+    grouped = (("granularity", "per_grouped_channel"), ("group_size", group_size)) if group_size else ()
+    return Work("palettize", (("mode", "kmeans"), ("nbits", nbits), *grouped))
+
+
+INT8 = Work("quantize", (("dtype", "int8"), ("granularity", "per_channel")))
+INT4 = Work("quantize", (("dtype", "int4"), ("granularity", "per_block"), ("block_size", 32)))
+PRUNE = Work("prune", (("target_sparsity", 0.5),))
+DECOMPRESS = Work("decompress")
+METADATA = Work("metadata")
 
 CASES = [
-    Case("crepe_full, 4 bits, per tensor", "crepe_full", Settings(4), 20),
-    Case("crepe_full, 6 bits, per tensor", "crepe_full", Settings(6)),
-    Case("crepe_full, 8 bits, per tensor", "crepe_full", Settings(8)),
-    Case("25M float16, 4 bits, per tensor", "gaussian", Settings(4), 20),
-    Case("25M float16, 6 bits, per tensor", "gaussian", Settings(6)),
-    Case("25M float16, 8 bits, per tensor", "gaussian", Settings(8)),
-    Case("25M float16, 4 bits, group size 16", "gaussian", Settings(4, 16), 15),
+    Case("crepe_full, 4 bits, per tensor", "crepe_full", palettize(4), 20),
+    Case("crepe_full, 6 bits, per tensor", "crepe_full", palettize(6)),
+    Case("crepe_full, 8 bits, per tensor", "crepe_full", palettize(8)),
+    Case("crepe_full, int8 per channel", "crepe_full", INT8, 15),
+    Case("crepe_full, half pruned", "crepe_full", PRUNE, 15),
+    Case("crepe_full, decompressed from 4 bits", "crepe_full", DECOMPRESS, first=palettize(4)),
+    Case("crepe_full, metadata", "crepe_full", METADATA, 30),
+    Case("25M float16, 4 bits, per tensor", "gaussian", palettize(4), 20),
+    Case("25M float16, 6 bits, per tensor", "gaussian", palettize(6)),
+    Case("25M float16, 8 bits, per tensor", "gaussian", palettize(8)),
+    Case("25M float16, 4 bits, group size 16", "gaussian", palettize(4, 16), 15),
+    Case("25M float16, int8 per channel", "gaussian", INT8, 15),
+    Case("25M float16, int4 blocks of 32", "gaussian", INT4, 15),
+    Case("25M float16, half pruned", "gaussian", PRUNE, 15),
+    Case("25M float16, decompressed from 4 bits", "gaussian", DECOMPRESS, first=palettize(4)),
+    Case("25M float16, decompressed from int4", "gaussian", DECOMPRESS, first=INT4),
+    Case("25M float16, metadata", "gaussian", METADATA, 30),
 ]
-QUICK = [CASES[0], CASES[6]]
+QUICK = [CASES[0], *CASES[10:14], CASES[16]]
 
 
 class Workshop:
@@ -70,6 +91,16 @@ class Workshop:
                 shutil.copytree(self.models / path.name, path)
         return path
 
+    def prepared(self, case: Case) -> Path:
+        """The input of a case: the model after what is done to it first."""
+        source = self.source(case.model)
+        if case.first is None:
+            return source
+        path = self.folder / f"{case.model}-{CASES.index(case)}.mlpackage"
+        if not path.exists():
+            SwiftCompress().run(case.first, source, path)
+        return path
+
     def output(self, contender: str) -> Path:
         path = self.folder / f"out-{contender}.mlpackage"
         shutil.rmtree(path, ignore_errors=True)
@@ -78,19 +109,23 @@ class Workshop:
 
 def measure_case(case: Case, shop: Workshop, rounds: int) -> dict[str, Any]:
     """One row: checked answers, then both contenders in turns."""
-    from answers import compare
+    from answers import compare, compare_metadata
 
     contenders: list[Any] = [SwiftCompress(), CoreMLTools()]
-    source = shop.source(case.model)
+    source = shop.prepared(case)
     times: dict[str, list[Any]] = {contender.name: [] for contender in contenders}
     outputs = {contender.name: shop.output(contender.name) for contender in contenders}
     agreement = None
     for turn in range(rounds):
         for contender in contenders if turn % 2 == 0 else reversed(contenders):
             output = shop.output(contender.name)
-            times[contender.name].append(contender.palettize(source, output, case.settings))
+            times[contender.name].append(contender.run(case.work, source, output))
         if agreement is None:
-            agreement = compare(source, outputs["swiftcompress"], outputs["coremltools"])
+            agreement = (
+                compare(source, outputs["swiftcompress"], outputs["coremltools"])
+                if case.work.writes
+                else compare_metadata(source)
+            )
     ours = statistics.median(t.call for t in times["swiftcompress"])
     call = statistics.median(t.call for t in times["coremltools"])
     whole = statistics.median(t.whole for t in times["coremltools"])
@@ -154,21 +189,20 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def child(contender: str, workers: int, source: Path, output: Path, nbits: int, group_size: int) -> None:
+def child(contender: str, workers: int, source: Path, output: Path, case: int) -> None:
     """Runs in a process of its own; prints its time, and its peak memory before and after the work."""
     runner: Any = SwiftCompress(workers or None) if contender == "swiftcompress" else CoreMLTools(workers)
     before = peak_memory()
-    times = runner.palettize(source, output, Settings(nbits, group_size or None))
+    times = runner.run(CASES[case].work, source, output)
     print(json.dumps({"seconds": times.call, "before": before, "peak": peak_memory()}))
 
 
 def in_own_process(case: Case, shop: Workshop, contender: str, workers: int) -> dict[str, Any]:
     output = shop.output("peak")
-    settings = case.settings
     # fmt: off
     command = [
-        sys.executable, str(HERE / "run.py"), "--child", contender, str(workers), str(shop.source(case.model)),
-        str(output), str(settings.nbits), str(settings.group_size or 0),
+        sys.executable, str(HERE / "run.py"), "--child", contender, str(workers), str(shop.prepared(case)),
+        str(output), str(CASES.index(case)),
     ]
     # fmt: on
     result = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
@@ -184,7 +218,7 @@ def measure_peaks(cases: list[Case], shop: Workshop) -> list[dict[str, Any]]:
         rows.append(in_own_process(case, shop, "swiftcompress", 0))
         rows.append(in_own_process(case, shop, "swiftcompress", 1))
         rows.append(in_own_process(case, shop, "coremltools", 1))
-        if case.settings.group_size:  # its workers share the groups of one weight: no use per tensor
+        if "group_size" in dict(case.work.arguments):  # its workers share the groups of one weight: no use per tensor
             rows.append(in_own_process(case, shop, "coremltools", machine.usable_cores()))
     return rows
 
@@ -263,8 +297,8 @@ def run(quick: bool, rounds: int, peaks: bool, models: Path) -> int:
 
 def main() -> int:
     if sys.argv[1:2] == ["--child"]:
-        contender, workers, source, output, nbits, group_size = sys.argv[2:]
-        child(contender, int(workers), Path(source), Path(output), int(nbits), int(group_size))
+        contender, workers, source, output, case = sys.argv[2:]
+        child(contender, int(workers), Path(source), Path(output), int(case))
         return 0
     parser = argparse.ArgumentParser(description="Measures swiftcompress beside coremltools 9.0.")
     parser.add_argument("--quick", action="store_true", help="few and small cases; no result file")

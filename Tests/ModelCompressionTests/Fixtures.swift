@@ -1,5 +1,6 @@
 import CoreMLPackage
 import Foundation
+import TensorCompression
 import XCTest
 
 @testable import ModelCompression
@@ -12,10 +13,31 @@ enum Fixtures {
 
     static func package(_ name: String) throws -> ModelPackage { try ModelPackage(path: path(name)) }
 
+    /// The name of a weight before coremltools compressed it.
+    static func plainName(_ name: String) -> String {
+        var result = Substring(name)
+        while let suffix = ["_palettized", "_pcs", "_quantized", "_sparsified"].first(where: result.hasSuffix) {
+            result = result.dropLast(suffix.count)
+        }
+        return String(result)
+    }
+
     /// CRC-32 of what coremltools expands the weights of a reference package to.
     static func expected(_ name: String) throws -> [String: UInt32] {
         let data = try Data(contentsOf: folder.appendingPathComponent("expected.json"))
         return try XCTUnwrap(JSONDecoder().decode([String: [String: UInt32]].self, from: data)[name])
+    }
+}
+
+extension DenseTensor {
+    /// The elements as float32.
+    func floats() -> [Float]? {
+        bytes.withUnsafeBytes { raw in
+            let memory = try? TensorMemory(Array(raw))
+            return memory.flatMap { memory in
+                try? StoredTensor(type: type, shape: shape, memory: memory).floats(pool: WorkPool(threads: 1))
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ final class SelectionTests: XCTestCase {
 
     func testConstantNameComesBeforeConsumerNameBeforeTypeBeforeGlobal() {
         var options = CompressionOptions(global: six)
-        func chosen() -> WeightConfig? { try? Selector(options: options).config(for: site()).get() }
+        func chosen() -> WeightConfig? { try? Selector(options: options).config(for: site()).get().config }
         XCTAssertEqual(chosen(), six)
         options.opTypes = ["linear": .some(four)]
         XCTAssertEqual(chosen(), four)
@@ -49,10 +49,11 @@ final class SelectionTests: XCTestCase {
         let sparse = Consumer(type: "constexpr_sparse_to_dense", name: "s", parameters: ["nonzero_data"])
         XCTAssertEqual(
             reason(options, site([64, 64], [sparse])),
-            "part of a compressed weight already (constexpr_sparse_to_dense 's'); joint compression is not available")
+            "part of a compressed weight already (constexpr_sparse_to_dense 's')")
     }
 
-    func testConsumersWithDifferentConfigurationsDeclineTheWeight() throws {
+    /// The most careful configuration of several consumers is used.
+    func testConsumersWithDifferentConfigurations() throws {
         var options = CompressionOptions(global: four, opTypes: ["gather": .some(six)])
         let both = site(
             [64, 64],
@@ -60,15 +61,22 @@ final class SelectionTests: XCTestCase {
                 Consumer(type: "linear", name: "head", parameters: ["weight"]),
                 Consumer(type: "gather", name: "embedding", parameters: ["x"]),
             ])
+        func choice() throws -> Selector.Choice { try Selector(options: options).config(for: both).get() }
+        XCTAssertEqual(try choice().config, six)
         XCTAssertEqual(
-            reason(options, both),
-            "conflicting configurations: linear 'head' gets global, gather 'embedding' gets op_types[\"gather\"]; "
-                + "give the weight its own by op_names[\"w\"]")
+            try choice().note,
+            "its consumers have different configurations; op_types[\"gather\"] of gather 'embedding' is the most careful "
+                + "(op_names[\"w\"] would give it its own)")
         options.opNames = ["w": .some(four)]
-        XCTAssertNil(reason(options, both))
+        XCTAssertEqual(try choice().config, four)
+        XCTAssertNil(try choice().note)
         // Equal configurations are no conflict, wherever they come from.
         options = CompressionOptions(global: four, opTypes: ["gather": .some(four)])
-        XCTAssertNil(reason(options, both))
+        XCTAssertNil(try choice().note)
+        // One that leaves the weight alone is the most careful.
+        options.opTypes.updateValue(nil, forKey: "gather")
+        XCTAssertEqual(
+            reason(options, both), "excluded by op_types[\"gather\"] for gather 'embedding', which uses it too")
     }
 
     func testChannelAxesByConsumer() {

@@ -52,10 +52,8 @@ public struct VerificationReport: Codable, Sendable, Equatable {
 public func verifyCompression(
     of written: ModelPackage, against source: ModelPackage, report: CompressionReport? = nil, threads: Int = 0
 ) throws -> VerificationReport {
-    let comparison = PackageComparison(written: written, source: source, report: report)
-    var result = try comparison.run(WorkPool(threads: threads))
-    if let report { result.problems += comparison.disagreements(result, report) }
-    return result
+    try PackageComparison(written: written, source: source, report: report)
+        .run(WorkPool(threads: threads), report: report)
 }
 
 private struct PackageComparison: Sendable {
@@ -82,7 +80,13 @@ private struct PackageComparison: Sendable {
 
     private typealias Outcome = Result<VerificationReport.Weight?, any Error>
 
-    func run(_ pool: WorkPool) throws -> VerificationReport {
+    /// A weight of the source, and the operation that gives it in the written package.
+    private struct Pair {
+        let subject: Subject
+        let operation: MILOperation
+    }
+
+    func run(_ pool: WorkPool, report: CompressionReport?) throws -> VerificationReport {
         var problems: [String] = []
         let operations = after.skeleton.filter { !added.contains($0.name) }
         if !before.skeleton.elementsEqual(operations, by: ==) {
@@ -91,60 +95,62 @@ private struct PackageComparison: Sendable {
         let pairs = pairs(&problems)
         let outcomes = ResultSlots<Outcome>(pairs.count, empty: .success(nil))
         pool.forEach(pairs.count) { number in
-            outcomes[number] = Outcome { try compare(pairs[number].0, pairs[number].1, pool) }
+            outcomes[number] = Outcome { try compare(pairs[number], pool) }
         }
-        var weights: [VerificationReport.Weight] = []
+        var checked: [(subject: Subject, weight: VerificationReport.Weight)] = []
         for (pair, outcome) in zip(pairs, outcomes.values) {
             if let weight = try outcome.get() {
-                weights.append(weight)
+                checked.append((pair.subject, weight))
             } else {
-                problems.append("weight '\(pair.0.outputName)' is stored with other values or another type or shape")
+                problems.append(
+                    "weight '\(pair.subject.outputName)' is stored with other values or another type or shape")
             }
         }
-        return VerificationReport(weights: weights, problems: problems)
+        if let report { problems += disagreements(checked, report) }
+        return VerificationReport(weights: checked.map(\.weight), problems: problems)
     }
 
-    /// Every weight of the source with the operation that gives it in the written package.
-    private func pairs(_ problems: inout [String]) -> [(ProgramIndex.Weight, MILOperation)] {
-        var result: [(ProgramIndex.Weight, MILOperation)] = []
+    /// Every weight of the source, compressed ones too, with its counterpart.
+    private func pairs(_ problems: inout [String]) -> [Pair] {
+        var result: [Pair] = []
         var seen: [String: Int] = [:]
-        for weight in before.weights where !weight.isInline {
+        for subject in Subject.all(before, CompressionOptions(joint: true)) where !subject.isInline {
             // One name can stand in several nested blocks: the n-th here is the n-th there.
-            let key = weight.site.function + "\u{0}" + weight.outputName
+            let key = subject.site.function + "\u{0}" + subject.outputName
             let number = seen[key, default: 0]
             seen[key] = number + 1
             if let operations = after.occurrences[key], number < operations.count {
-                result.append((weight, operations[number]))
+                result.append(Pair(subject: subject, operation: operations[number]))
             } else {
-                problems.append("weight '\(weight.outputName)' is missing")
+                problems.append("weight '\(subject.outputName)' is missing")
             }
         }
         return result
     }
 
     /// nil when the weight is not what it should be.
-    private func compare(
-        _ weight: ProgramIndex.Weight, _ operation: MILOperation, _ pool: WorkPool
-    ) throws -> VerificationReport.Weight? {
-        let original = try source.tensorBytes(of: weight.value)
-        var result = VerificationReport.Weight(
-            name: weight.outputName, function: weight.site.function, state: .identical, snrDecibel: nil, maxError: 0,
-            meanSquaredError: 0)
-        if operation.type == "const" {
-            guard let value = operation.attribute("val"), value.type == weight.value.type else { return nil }
-            let stored = try written.tensorBytes(of: value)
-            return stored.elementsEqual(original) ? result : nil
-        }
+    private func compare(_ pair: Pair, _ pool: WorkPool) throws -> VerificationReport.Weight? {
+        let site = pair.subject.site
+        let original = try original(pair.subject, pool)
         let evaluator = ConstexprEvaluator(
-            package: written, definitions: after.definitions[weight.site.function] ?? [:], pool: pool)
-        let decoded = try scaled(try evaluator.evaluate(operation, named: weight.outputName), weight, evaluator)
-        guard decoded.type == weight.site.type, decoded.shape == weight.site.shape, let base = original.baseAddress,
-            let type = FloatType(decoded.type), let start = decoded.bytes.baseAddress
-        else { return nil }
-        let tensor = TensorView(base: base, type: type, shape: weight.site.shape)
-        let isEqual = decoded.bytes.count == original.count && memcmp(start, base, original.count) == 0
+            package: written, definitions: after.definitions[site.function] ?? [:], pool: pool)
+        let found = try evaluator.evaluate(pair.operation, named: pair.subject.outputName)
+        let decoded = try scaled(found, site, evaluator)
+        guard decoded.type == original.type, decoded.shape == original.shape else { return nil }
+        let isEqual =
+            decoded.bytes.count == original.bytes.count
+            && memcmp(decoded.start(as: UInt8.self), original.start(as: UInt8.self), original.bytes.count) == 0
+        var result = VerificationReport.Weight(
+            name: pair.subject.outputName, function: site.function, state: .identical, snrDecibel: nil, maxError: 0,
+            meanSquaredError: 0)
+        if pair.operation.type == "const", pair.subject.compressed == nil { return isEqual ? result : nil }
+        guard original.type == .float16 || original.type == .float32 else { return isEqual ? result : nil }
         let measures =
-            isEqual ? .exact : ErrorMeasures(try errorStatistics(tensor, decoded: start, pool: pool))
+            isEqual
+            ? .exact
+            : ErrorMeasures(
+                try errorStatistics(
+                    original.view(), decoded: UnsafeRawPointer(decoded.start(as: UInt8.self)), pool: pool))
         result.state = .decoded
         result.snrDecibel = measures.snrDecibel
         result.maxError = measures.maxError
@@ -152,12 +158,22 @@ private struct PackageComparison: Sendable {
         return result
     }
 
+    private func original(_ subject: Subject, _ pool: WorkPool) throws -> StoredTensor {
+        switch subject.data {
+        case .constant(let value):
+            return try ConstexprEvaluator(package: source, definitions: [:], pool: pool).stored(value)
+        case .compressed(let chain):
+            return try ConstexprEvaluator(package: source, definitions: chain.definitions, pool: pool)
+                .evaluate(chain.operation, named: chain.outputName)
+        }
+    }
+
     /// The weight that the consumers and the multiplication after them amount to.
     private func scaled(
-        _ decoded: StoredTensor, _ weight: ProgramIndex.Weight, _ evaluator: ConstexprEvaluator
+        _ decoded: StoredTensor, _ site: WeightSite, _ evaluator: ConstexprEvaluator
     ) throws -> StoredTensor {
-        guard let name = outputScales[weight.site.function + "\u{0}" + weight.site.name],
-            let constant = evaluator.definitions[name], let consumer = weight.site.consumers.first
+        guard let name = outputScales[site.function + "\u{0}" + site.name],
+            let constant = evaluator.definitions[name], let consumer = site.consumers.first
         else { return decoded }
         let scale = try evaluator.evaluate(constant, named: name)
         var shape = decoded.shape.map { _ in 1 }
@@ -171,18 +187,24 @@ private struct PackageComparison: Sendable {
         return try EncodedSource(operations: [operation], number: 0, original: nil, pool: evaluator.pool).result()
     }
 
-    func disagreements(_ result: VerificationReport, _ report: CompressionReport) -> [String] {
-        let records = report.weights.filter { record in
-            before.weights.contains { !$0.isInline && $0.site.name == record.name }
-        }
-        guard records.count == result.weights.count else { return ["the report lists other weights than the package"] }
+    /// Where the report says something else than the package holds.
+    private func disagreements(
+        _ checked: [(subject: Subject, weight: VerificationReport.Weight)], _ report: CompressionReport
+    ) -> [String] {
+        func key(_ function: String, _ name: String) -> String { function + "\u{0}" + name }
+        var records = Dictionary(grouping: report.weights) { key($0.function, $0.name) }.mapValues { $0[...] }
         var found: [String] = []
-        for (record, weight) in zip(records, result.weights) {
-            let isCompressed = record.action != .declined
-            if isCompressed != (weight.state == .decoded) {
+        for (subject, weight) in checked {
+            guard let record = records[key(subject.site.function, subject.site.name)]?.popFirst() else {
+                // What is compressed already is in the report only where the run dealt with it.
+                if subject.compressed == nil { found.append("the report does not list weight '\(weight.name)'") }
+                continue
+            }
+            let isChanged = record.action != .declined
+            if subject.compressed == nil, isChanged != (weight.state == .decoded) {
                 found.append(
                     "weight '\(weight.name)' is \(weight.state.rawValue), the report says \(record.action.rawValue)")
-            } else if isCompressed,
+            } else if isChanged,
                 record.meanSquaredError != weight.meanSquaredError || record.maxError != weight.maxError
             {
                 found.append(
