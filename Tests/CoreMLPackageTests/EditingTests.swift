@@ -146,6 +146,57 @@ final class EditingTests: FolderTestCase {
         XCTAssertEqual(String(decoding: output, as: UTF8.self), expected, "read by Google's protobuf")
     }
 
+    // MARK: - Insertions and inputs
+
+    /// Operations before others, one of them nested and one itself replaced; inputs bound anew and added.
+    func testInsertionsAndInputs() throws {
+        let package = try Fixtures.open("loops")
+        let block = package.model.programs[0].functions[0].block!
+        let loop = block.operations.first { !$0.blocks.isEmpty }!
+        let place = try XCTUnwrap(loop.blocks[1].operations.firstIndex { !$0.inputs.isEmpty && $0.blocks.isEmpty })
+        let inner = loop.blocks[1].operations[place]
+        let first = block.operations[0]
+        let writer = try PackageWriter(package, output: folder + "/out.mlpackage")
+        try writer.insert([.const("one", .int32(1)), .const("two", .bool(true))], before: first)
+        try writer.replace(operationAt: first.range, with: [.const("first", .int32(7))])
+        try writer.insert([.const("three", .string("x"))], before: inner)
+        let key = try XCTUnwrap(inner.inputs.first?.key)
+        try writer.setInput(key, of: inner, to: [.name("three")])
+        try writer.setInput("added", of: inner, to: [.name("one"), .value(.int32(5))])
+        try writer.insert([.const("four", .int32(4))], before: inner)
+        try writer.finish()
+
+        let edited = try ModelPackage(path: writer.outputPath).model.programs[0].functions[0].block!
+        XCTAssertEqual(edited.operations.prefix(3).map { $0.outputs[0].name }, ["one", "two", "first"])
+        XCTAssertEqual(edited.operations.count, block.operations.count + 2)
+        let newLoop = edited.operations.first { !$0.blocks.isEmpty }!
+        let body = newLoop.blocks[1].operations
+        XCTAssertEqual(body.count, loop.blocks[1].operations.count + 2)
+        XCTAssertEqual(body[place..<(place + 2)].map { $0.outputs[0].name }, ["three", "four"])
+        let changed = body[place + 2]
+        XCTAssertEqual(changed.type, inner.type)
+        XCTAssertEqual(changed.inputs.count, inner.inputs.count + 1)
+        guard case .name("three")? = changed.input(key).first else { return XCTFail("\(key) is not bound to three") }
+        let added = changed.input("added")
+        guard added.count == 2, case .name("one") = added[0], case .value(let value) = added[1] else {
+            return XCTFail("found \(added)")
+        }
+        XCTAssertEqual(value.integer, 5)
+        let others = zip(body.dropFirst(place + 3), loop.blocks[1].operations.dropFirst(place + 1))
+        for (one, other) in others { XCTAssertEqual(one.range.count, other.range.count) }
+    }
+
+    func testInputsOfAReplacedOperationAreRefused() throws {
+        let package = try Fixtures.open("ios15")
+        let operation = package.model.programs[0].functions[0].block!.operations.first { !$0.inputs.isEmpty }!
+        assertThrows(.invalidArgument) {
+            let writer = try PackageWriter(package, output: folder + "/out.mlpackage")
+            try writer.replace(operationAt: operation.range, with: [])
+            try writer.setInput(operation.inputs[0].key, of: operation, to: [.name("x")])
+            try writer.finish()
+        }
+    }
+
     // MARK: - Refused edits
 
     func testImpossibleEditsAreRefused() throws {

@@ -36,21 +36,7 @@ public struct NewOperation: Sendable {
 
     private func encode(_ writer: inout WireWriter) {
         writer.string(1, type)
-        for input in inputs {
-            writer.message(2) { entry in
-                entry.string(1, input.key)
-                entry.message(2) { argument in
-                    for binding in input.bindings {
-                        argument.message(1) { message in
-                            switch binding {
-                            case .name(let name): message.string(1, name)
-                            case .value(let value): message.data(2, value.encoded)
-                            }
-                        }
-                    }
-                }
-            }
-        }
+        for input in inputs { Self.encode(input, &writer) }
         for output in outputs {
             writer.message(3) { named in
                 named.string(1, output.name)
@@ -61,6 +47,29 @@ public struct NewOperation: Sendable {
             writer.message(5) { entry in
                 entry.string(1, attribute.key)
                 entry.data(2, attribute.value.encoded)
+            }
+        }
+    }
+
+    /// One input as a field of an operation.
+    static func encodedInput(_ key: String, _ bindings: [NewBinding]) -> [UInt8] {
+        var writer = WireWriter()
+        encode((key, bindings), &writer)
+        return writer.bytes
+    }
+
+    private static func encode(_ input: (key: String, bindings: [NewBinding]), _ writer: inout WireWriter) {
+        writer.message(2) { entry in
+            entry.string(1, input.key)
+            entry.message(2) { argument in
+                for binding in input.bindings {
+                    argument.message(1) { message in
+                        switch binding {
+                        case .name(let name): message.string(1, name)
+                        case .value(let value): message.data(2, value.encoded)
+                        }
+                    }
+                }
             }
         }
     }

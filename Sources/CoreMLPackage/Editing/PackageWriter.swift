@@ -29,6 +29,7 @@ public final class PackageWriter {
     private let location: OutputLocation
     private var isOpen = true
     private var replacements: [(range: Range<Int>, bytes: [UInt8])] = []
+    private var insertions: [Edit] = []
     private var versions: [Int: Int] = [:]
     private var opsets: [String: String] = [:]
     private var blobWriters: [(name: String, relativePath: String, writer: BlobFileWriter)] = []
@@ -118,6 +119,28 @@ public final class PackageWriter {
                 .invalidArgument, file: package.model.path, "found the range \(range), expected an operation's")
         }
         replacements.append((range, operations.flatMap(\.encodedField)))
+    }
+
+    /// Puts new operations in front of one, which stays, though it may be replaced or have its inputs set as well.
+    public func insert(_ operations: [NewOperation], before operation: MILOperation) throws(PackageError) {
+        try requireOpen()
+        insertions.append(
+            Edit(range: operation.range, bytes: operations.flatMap(\.encodedField), isBefore: true))
+    }
+
+    /// Binds an input of an operation that is not replaced; what it was bound to before, if anything, is dropped.
+    public func setInput(
+        _ key: String, of operation: MILOperation, to bindings: [NewBinding]
+    ) throws(PackageError) {
+        try requireOpen()
+        let bytes = NewOperation.encodedInput(key, bindings)
+        let known = operation.inputRecords.last { $0.key == key }?.record
+        if let known {
+            replacements.append((known, bytes))
+        } else {
+            let start = operation.view.range.lowerBound
+            insertions.append(Edit(range: start..<start, bytes: bytes))
+        }
     }
 
     /// Raises the specification version of a program's model, and of the pipelines around it, where it is lower.
@@ -211,6 +234,7 @@ public final class PackageWriter {
             writer.integer(2, new)
             edits.append(Edit(range: record, bytes: writer.bytes))
         }
+        edits += insertions
         edits += versionEdits()
         edits += try opsetEdits()
         return edits

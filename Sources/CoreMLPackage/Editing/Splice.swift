@@ -3,6 +3,8 @@ struct Edit {
     /// A whole field (tag to payload), or an empty range at the start of a message's payload: an insertion there.
     let range: Range<Int>
     let bytes: [UInt8]
+    /// The bytes come in front of the field at `range`, which stays (and may be edited itself).
+    var isBefore = false
 }
 
 /// A piece of the edited file.
@@ -40,7 +42,8 @@ struct Splice {
     private init(_ file: MappedFile, _ edits: [Edit]) {
         self.file = file
         self.edits = edits.sorted {
-            ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+            ($0.range.lowerBound, $0.range.upperBound, $0.isBefore ? 0 : 1)
+                < ($1.range.lowerBound, $1.range.upperBound, $1.isBefore ? 0 : 1)
         }
     }
 
@@ -54,8 +57,15 @@ struct Splice {
             next += 1
         }
         var reader = WireReader(file.base, range)
-        while let edit = edit(startingAtOrBefore: range.upperBound), let field = try reader.next() {
+        while edit(startingAtOrBefore: range.upperBound) != nil, let field = try reader.next() {
             let record = field.record
+            while let edit = edit(startingAtOrBefore: record.lowerBound), edit.isBefore, edit.range == record {
+                length += emit(.source(pending..<record.lowerBound), record.lowerBound - pending)
+                length += emit(.bytes(edit.bytes), edit.bytes.count)
+                next += 1
+                pending = record.lowerBound
+            }
+            guard let edit = edit(startingAtOrBefore: range.upperBound) else { break }
             let liesAfter =
                 edit.range.isEmpty
                 ? edit.range.lowerBound > record.upperBound : edit.range.lowerBound >= record.upperBound

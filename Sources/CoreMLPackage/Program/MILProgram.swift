@@ -71,6 +71,12 @@ public struct MILOperation: @unchecked Sendable {
         }
     }
 
+    /// The fields that hold the inputs.
+    var inputRecords: [(key: String, record: Range<Int>)] {
+        view.fields.lazy.filter { $0.number == 2 && $0.encoding == .lengthDelimited }
+            .map { (view.view($0).string(1), $0.record) }
+    }
+
     public var attributes: [(key: String, value: MILValue)] { valueEntries(view, 5) }
 
     public var blocks: [MILBlock] { view.messages(4).map { MILBlock(view: $0) } }

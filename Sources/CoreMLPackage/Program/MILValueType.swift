@@ -25,6 +25,11 @@ public struct MILTensorType: Sendable, Equatable {
 
     public var dataType: MILDataType? { MILDataType(rawValue: rawDataType) }
 
+    /// The same dimensions with other elements.
+    public func with(_ dataType: MILDataType) -> MILTensorType {
+        MILTensorType(rawDataType: dataType.rawValue, dimensions: dimensions, declaredRank: declaredRank)
+    }
+
     /// Every dimension, or nil when one is unknown. A scalar has the shape [].
     public var shape: [Int]? {
         var shape: [Int] = []
