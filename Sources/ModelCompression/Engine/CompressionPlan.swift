@@ -77,7 +77,7 @@ struct CompressionPlan {
         return CompressionError(kind: .declined, message: "strict: \(shown)\(rest)")
     }
 
-    private static func requirePrograms(_ package: ModelPackage) throws {
+    static func requirePrograms(_ package: ModelPackage) throws {
         guard package.model.programs.isEmpty else { return }
         let type = package.modelType
         let advice =

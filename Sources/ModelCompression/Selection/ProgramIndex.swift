@@ -64,13 +64,14 @@ struct ProgramIndex {
     /// Name and type of every operation that neither is nor makes a constant.
     var skeleton: [(name: String, type: String)] { operations.filter { !$0.type.hasPrefix("constexpr_") } }
 
-    init(_ document: MLModelDocument) {
+    /// - Parameter raise: gives the opset that each function will have.
+    init(_ document: MLModelDocument, raise: TargetRaise? = nil) {
         for (number, program) in document.programs.enumerated() {
             for function in program.functions {
                 for specialization in function.blockSpecializations {
                     var walk = FunctionWalk(
                         function: document.programs.count == 1 ? function.name : "\(number)/\(function.name)",
-                        opset: specialization.name)
+                        opset: raise?.opset(of: specialization.name) ?? specialization.name)
                     walk.visit(specialization.block)
                     add(walk)
                 }
