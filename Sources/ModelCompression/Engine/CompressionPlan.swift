@@ -21,12 +21,15 @@ struct CompressionPlan {
     /// What is worth knowing about the choice of a weight's configuration.
     var notes: [String?]
     var warnings: [String] = []
+    /// Set when the options ask for a later target than the model has.
+    var raise: TargetRaise?
 
     /// - Throws: what the options make an error: an axis out of range, a target that is too old; in a strict run also
     ///   names that match nothing and weights that cannot be compressed.
     init(_ package: ModelPackage, options: CompressionOptions) throws {
         try Self.requirePrograms(package)
-        index = ProgramIndex(package.model)
+        raise = try TargetRaise.required(package, by: options)
+        index = ProgramIndex(package.model, raise: raise)
         let selector = Selector(options: options)
         subjects = Subject.all(index, options)
         declines = Array(repeating: nil, count: subjects.count)
@@ -39,6 +42,7 @@ struct CompressionPlan {
             warnings.append(
                 "\(index.compressed.count) weights of this model are compressed already and stay as they are")
         }
+        if let summary = raise?.summary { warnings.append(summary) }
         if options.strict {
             try requireNoUnplannedDeclines()
             if jobs.isEmpty { throw Self.strictError(["the options leave nothing to \(options.operation.rawValue)"]) }

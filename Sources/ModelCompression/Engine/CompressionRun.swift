@@ -177,6 +177,7 @@ final class CompressionRun {
 
     /// `constexpr_*` operations begin with iOS16: programs of iOS15 are raised to it, as coremltools does.
     private func raiseTarget() throws {
+        if let raise = plan.raise { try rewrite.apply(raise) }
         guard raisesTarget else { return }
         try rewrite.writer.setOpset(from: "CoreML5", to: "CoreML6")
         try rewrite.writer.setSpecificationVersion(7)
@@ -205,7 +206,8 @@ final class CompressionRun {
         return CompressionReport(
             input: package.path, output: output, operation: options.operation.rawValue,
             specificationVersion: .init(
-                before: version, after: raisesTarget ? max(version, 7) : version),
+                before: version,
+                after: max(version, raisesTarget ? 7 : 0, plan.raise?.target.specificationVersion ?? 0)),
             weights: weights, addedOperations: rewrite.addedOperations, warnings: plan.warnings,
             packageBytes: .init(before: bytesBefore, after: bytesAfter),
             seconds: monotonicSeconds() - started)

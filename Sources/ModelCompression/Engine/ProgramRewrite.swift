@@ -14,8 +14,8 @@ final class ProgramRewrite {
     let writer: PackageWriter
     private let index: ProgramIndex
     private var names: Set<String>
-    /// Operations that are gone, by where they began.
-    private var removed: Set<Int> = []
+    /// Operations of the package that are gone or replaced.
+    private var replaced: Set<Range<Int>> = []
     /// Consumers that a scale follows now, by `Consumer.position`.
     private var scaled: Set<Int> = []
     /// Names of operations beside the constants.
@@ -59,9 +59,17 @@ final class ProgramRewrite {
     }
 
     private func write(_ operations: [EncodedOperation], _ values: [[NewValue?]], for subject: Subject) throws {
-        try writer.replace(operationAt: subject.range, with: build(operations, values, name: subject.outputName))
+        try replace(subject.range, with: build(operations, values, name: subject.outputName))
         if let chain = subject.compressed { try removeParts(of: chain, operations) }
     }
+
+    private func replace(_ range: Range<Int>, with operations: [NewOperation]) throws {
+        replaced.insert(range)
+        try writer.replace(operationAt: range, with: operations)
+    }
+
+    /// Makes the edits of a raise in everything that has not been replaced.
+    func apply(_ raise: TargetRaise) throws { try raise.apply(to: writer, names: &names, except: replaced) }
 
     // MARK: - Values
 
@@ -159,10 +167,9 @@ final class ProgramRewrite {
             let isUnused = outputs.allSatisfy { name in
                 !kept.contains(name) && uses[name, default: 0] == index.uses[chain.function + "\u{0}" + name, default: 0]
             }
-            guard isUnused, !removed.contains(part.range.lowerBound) else { continue }
+            guard isUnused, !replaced.contains(part.range) else { continue }
             countUses(of: part)
-            removed.insert(part.range.lowerBound)
-            try writer.replace(operationAt: part.range, with: [])
+            try replace(part.range, with: [])
         }
     }
 }
@@ -248,7 +255,7 @@ extension ProgramRewrite {
                 NewOperation(
                     type: "mul", inputs: [("x", [.name(unscaled)]), ("y", [.name(scaleName)])],
                     outputs: [output], attributes: [("name", .string(product))]))
-            try writer.replace(operationAt: entry.operation.range, with: operations)
+            try replace(entry.operation.range, with: operations)
             addedOperations.append(product)
             first = first ?? scaleName
         }
