@@ -88,8 +88,7 @@ private struct PackageComparison: Sendable {
 
     func run(_ pool: WorkPool, report: CompressionReport?) throws -> VerificationReport {
         var problems: [String] = []
-        let operations = after.skeleton.filter { !added.contains($0.name) }
-        if !before.skeleton.elementsEqual(operations, by: ==) {
+        if !before.skeleton.elementsEqual(skeletonAfter, by: ==) {
             problems.append("the operations that are not weights differ from the source's")
         }
         let pairs = pairs(&problems)
@@ -108,6 +107,14 @@ private struct PackageComparison: Sendable {
         }
         if let report { problems += disagreements(checked, report) }
         return VerificationReport(weights: checked.map(\.weight), problems: problems)
+    }
+
+    /// The operations of the written package without those that scale the result of others, and those that count indices
+    /// from the front in a raised one.
+    private var skeletonAfter: [(name: String, type: String)] {
+        let operations = after.skeleton.filter { !added.contains($0.name) }
+        guard written.model.specificationVersion > source.model.specificationVersion else { return operations }
+        return operations.filter { before.outputNames.contains($0.name) || !IndexGuard.types.contains($0.type) }
     }
 
     /// Every weight of the source, compressed ones too, with its counterpart.
