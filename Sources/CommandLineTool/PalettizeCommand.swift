@@ -13,7 +13,7 @@ struct PalettizeCommand: ParsableCommand {
             uses it. The report says what was done with every weight, and why the others were left as they are.
 
             Models below iOS18 (specification version 9) have one lookup table per weight of 1, 2, 4, 6 or 8 bits; \
-            groups, vectors, 3 bits and the per-channel scale need iOS18.
+            groups, vectors, 3 bits and the per-channel scale need iOS18; see --minimum-deployment-target.
             """)
 
     enum Mode: String, CaseIterable, ExpressibleByArgument {
@@ -66,6 +66,9 @@ struct PalettizeCommand: ParsableCommand {
     @Option(parsing: .unconditional, help: "Element count that a weight must exceed.")
     var weightThreshold: Int = 2048
 
+    @Option(help: "Raise the model to this target first, e.g. iOS18, when every operation has an equal form there.")
+    var minimumDeploymentTarget: DeploymentTarget?
+
     @Option(parsing: .unconditional, help: "Threads to use; 0: one per core. The result does not depend on it.")
     var threads: Int = 0
 
@@ -104,7 +107,8 @@ struct PalettizeCommand: ParsableCommand {
             granularity: granularity == .perTensor ? .perTensor : .perGroupedChannel, groupSize: groupSize ?? 32,
             channelAxis: channelAxis, clusterDim: clusterDim, enablePerChannelScale: perChannelScale,
             weightThreshold: weightThreshold)
-        return CompressionOptions(global: .palettizer(config), numThreads: threads, strict: strict)
+        return CompressionOptions(
+            global: .palettizer(config), numThreads: threads, strict: strict, minimumTarget: minimumDeploymentTarget)
     }
 
     func run() throws {
@@ -142,6 +146,14 @@ struct PalettizeCommand: ParsableCommand {
     private func check(_ report: CompressionReport, _ source: ModelPackage) throws -> VerificationReport {
         try verifyCompression(of: try ModelPackage(path: output), against: source, report: report, threads: threads)
     }
+}
+
+extension DeploymentTarget: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+
+    public var defaultValueDescription: String { name }
+
+    public static var allValueStrings: [String] { allCases.map(\.name) }
 }
 
 /// The report with the verification's, when there was one, as one JSON object.
