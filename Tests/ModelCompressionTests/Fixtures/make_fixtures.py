@@ -264,6 +264,38 @@ def neural_network() -> None:
     save(ct.models.MLModel(builder.spec, skip_model_load=True), "neural_network")
 
 
+def targets() -> None:
+    """What raising to a later target has to look at: indices, bounds, parameters that are new, an operation that is gone."""
+    specs = [
+        mb.TensorSpec((4,), dtype=types.int32),
+        mb.TensorSpec((1, 3, 8, 8)),
+        mb.TensorSpec((2, 3), dtype=types.int32),
+    ]
+    table = (np.arange(60).reshape(10, 6) / 8).astype(np.float32)
+
+    def indexed(tokens, image, places):
+        rows = mb.gather(x=table, indices=tokens, axis=0, name="rows")
+        front = mb.gather(x=rows, indices=np.array([0, 2], np.int32), axis=1, name="front")
+        last = mb.gather(x=rows, indices=np.int32(-1), axis=-1, name="last")
+        vectors = mb.gather_nd(x=image, indices=places, name="vectors")
+        largest = mb.topk(x=rows, k=2, name="largest")
+        flag = mb.greater(x=mb.reduce_sum(x=image, axes=[0, 1, 2, 3], keep_dims=False), y=0.0)
+
+        def then():
+            return mb.gather(x=table, indices=tokens, axis=0, name="nested")
+
+        return front, last, vectors, *largest, mb.cond(pred=flag, _true_fn=then, _false_fn=lambda: mb.relu(x=rows))
+
+    def blocked(tokens, image, places):
+        roi = np.array([0, 0, 0, 4, 4], np.float32).reshape(1, 1, 5, 1, 1)
+        crop = mb.crop_resize(x=image, roi=roi, target_height=4, target_width=4, name="crop")
+        return crop, mb.clip(x=image, alpha=1.0, beta=1.0, name="flat"), mb.identity(x=tokens), mb.identity(x=places)
+
+    for name, function in (("indexed_ios15", indexed), ("blocked_ios15", blocked)):
+        program = mb.program(input_specs=specs, opset_version=ct.target.iOS15)(function)
+        save(convert(program, ct.target.iOS15), name)
+
+
 def main() -> None:
     save(convert(build(ct.target.iOS15, types.fp32), ct.target.iOS15), "mixed_ios15")
     save(convert(build(ct.target.iOS16), ct.target.iOS16), "mixed_ios16")
@@ -288,6 +320,7 @@ def main() -> None:
         lambda x: mb.relu(x=x, name="out")
     )
     save(convert(without, ct.target.iOS16), "weightless")
+    targets()
 
 
 if __name__ == "__main__":
