@@ -58,3 +58,13 @@ def threads(operation: str, value: Any) -> int:
 def seed(operation: str, value: Any) -> int:
     """`seed`, 0 to 2^64 - 1."""
     return integer(operation, "seed", value, 0, "a whole number from 0 to 2**64 - 1", 2**64 - 1)
+
+
+def target(operation: str, value: Any) -> str | None:
+    """`minimum_deployment_target` as the engine takes it: None, or a name such as "iOS18"; coremltools' targets have one."""
+    if value is None or isinstance(value, str):
+        return value
+    name = getattr(value, "name", None)
+    if isinstance(name, str):
+        return name
+    raise TypeError(message(operation, "minimum_deployment_target", repr(value), "None, or a target such as 'iOS18'"))

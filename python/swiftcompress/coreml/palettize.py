@@ -31,6 +31,7 @@ def palettize_weights(
     progress: bool | ProgressFunction = True,
     strict: bool = False,
     compat: str | None = None,
+    minimum_deployment_target: Any = None,
 ) -> Any:
     """Palettize the weights of a Core ML package.
 
@@ -60,6 +61,10 @@ def palettize_weights(
     compat
         "coremltools": the per-channel scale reduces over the output channels, as in coremltools 9.0, instead of keeping
         them.
+    minimum_deployment_target
+        Raise the model to this target first, such as "iOS18" or ``coremltools.target.iOS18``, so that what needs that
+        target can be used. Refused with a list of what blocks it, before any work, where an operation has no equal form
+        there.
 
     Returns
     -------
@@ -99,6 +104,7 @@ def palettize_weights(
         "num_threads": _checks.threads(_OPERATION, num_threads),
         "strict": _checks.boolean(_OPERATION, "strict", strict),
         "compat": compat,
+        "minimum_deployment_target": _checks.target(_OPERATION, minimum_deployment_target),
     }
     if not isinstance(progress, bool) and not callable(progress):
         raise TypeError(message(_OPERATION, "progress", repr(progress), "True, False, or a function"))
