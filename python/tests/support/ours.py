@@ -21,8 +21,11 @@ def configuration(**options: Any) -> Any:
     return coreml.OptimizationConfig(global_config=coreml.OpPalettizerConfig(**options))
 
 
+_ARGUMENTS = ("num_threads", "strict", "compat", "progress", "minimum_deployment_target")
+
+
 def compress(path: Path, output: Path, config: Any = None, **options: Any) -> Any:
-    extra = {k: options.pop(k) for k in ("num_threads", "strict", "compat", "progress") if k in options}
+    extra = {k: options.pop(k) for k in _ARGUMENTS if k in options}
     extra.setdefault("progress", False)
     config = configuration(**options) if config is None else config
     return coreml.palettize_weights(str(path), config, output=str(output), **extra)
