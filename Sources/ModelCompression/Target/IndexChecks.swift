@@ -41,17 +41,19 @@ extension TargetWalk {
         case nil: data = nil
         }
         guard let dimensions = data?.tensor?.dimensions else { return nil }
-        var axes: Range<Int>
+        let axes: Range<Int>
         if let vectors {
-            guard case .constant(let length)? = vectors.dimensions.last, length >= 0 else { return nil }
-            guard let first = integer(operation, "batch_dims", default: 0), first >= 0 else { return nil }
+            guard case .constant(let length)? = vectors.dimensions.last,
+                let first = integer(operation, "batch_dims", default: 0), first >= 0, first <= dimensions.count,
+                length >= 0, length <= dimensions.count - first
+            else { return nil }
             axes = first..<(first + length)
         } else {
-            guard let axis = integer(operation, "axis", default: 0) else { return nil }
+            guard let axis = integer(operation, "axis", default: 0), axis >= -dimensions.count, axis < dimensions.count
+            else { return nil }
             let first = axis < 0 ? axis + dimensions.count : axis
             axes = first..<(first + 1)
         }
-        guard axes.lowerBound >= 0, axes.upperBound <= dimensions.count else { return nil }
         var sizes: [Int32] = []
         for axis in axes {
             guard case .constant(let size) = dimensions[axis], let size = Int32(exactly: size) else { return nil }
@@ -77,6 +79,7 @@ extension TargetWalk {
                     }
             }
         }
+        guard checksSigns else { return false }
         switch type {
         case "const": return try constant.map { value in try isNonNegative(value) } ?? false
         case "shape", "argsort", "non_zero", "reduce_argmax", "reduce_argmin": return true

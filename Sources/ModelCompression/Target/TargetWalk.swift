@@ -11,6 +11,8 @@ struct TargetWalk {
     private(set) var changes: [OperationChange] = []
 
     private let differing: [String: OpsetChanges.Change]
+    /// Whether it matters which integers can be negative.
+    let checksSigns: Bool
     var scope: [String: Definition] = [:]
 
     /// What a name stands for.
@@ -28,6 +30,7 @@ struct TargetWalk {
         self.from = from
         self.to = to
         differing = OpsetChanges.between(from, to)
+        checksSigns = differing.values.contains { $0.rules.contains(.nonNegativeIndices) }
     }
 
     mutating func run(_ block: MILBlock, inputs: [MILNamedType]) throws {

@@ -23,7 +23,9 @@ FORMAT_OR_FILE = {"ModelFormatError", "OSError"}
 ANY_REFUSAL = {"ModelFormatError", "OSError", "ValueError", "NotImplementedError"}
 
 
-def run_all(base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path) -> list[dict[str, Any]]:
+def run_all(
+    base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path, *target: str
+) -> list[dict[str, Any]]:
     """One answer per case, in order; a case that killed the process says so and a new process does the rest."""
     outputs = folder / "outputs"
     outputs.mkdir()
@@ -39,7 +41,7 @@ def run_all(base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path
         rest = paths[len(answers) :]
         try:
             process = subprocess.run(
-                [sys.executable, str(HERE / "support" / "damage_worker.py"), str(outputs / "out.mlpackage")],
+                [sys.executable, str(HERE / "support" / "damage_worker.py"), str(outputs / "out.mlpackage"), *target],
                 input="\n".join(rest) + "\n", capture_output=True, check=False, text=True, timeout=300,
             )  # fmt: skip
             lines, code, errors = process.stdout.splitlines(), process.returncode, process.stderr
@@ -122,6 +124,20 @@ def test_flipped_bytes_of_the_model(
     base = packages(name, target)
     size = damage.model_file(base).stat().st_size
     complain(run_all(base, damage.flips(damage.model_file, size, count, seed), tmp_path), ANY_REFUSAL | {"ok"})
+
+
+@pytest.mark.parametrize("seed", sample(range(12), 1, seed=13))
+def test_flipped_bytes_of_a_model_to_raise(tmp_path: Path, seed: int) -> None:
+    """Indices, bounds and compressed weights are looked at, and some rewritten, on the way to iOS18."""
+    from support import operation_zoo
+
+    for name, make in (("zoo", operation_zoo.zoo), ("compressed", operation_zoo.compressed)):
+        base, folder = tmp_path / f"{name}.mlpackage", tmp_path / name
+        make("iOS16", base)
+        folder.mkdir()
+        size = damage.model_file(base).stat().st_size
+        answers = run_all(base, damage.flips(damage.model_file, size, 250, seed), folder, "iOS18")
+        complain(answers, ANY_REFUSAL | {"ok"})
 
 
 @pytest.mark.parametrize("seed", sample(range(12), 1, seed=10))

@@ -278,6 +278,14 @@ def test_compressed_weights_keep_every_number(tmp_path: Path, how: str, new: str
     assert after.stat().st_size <= before.stat().st_size + 64 * count
 
 
+@pytest.mark.parametrize("new", ["iOS17", "iOS18", "iOS26"])
+def test_weights_in_the_program_itself(tmp_path: Path, new: str) -> None:
+    path, output = tmp_path / "in.mlpackage", tmp_path / "out.mlpackage"
+    operation_zoo.compressed("iOS16", path)
+    raised(path, new, output)
+    assert assert_equal_programs(path, output, tmp_path) >= 6
+
+
 ZERO_POINTS: list[tuple[Any, Any]] = [
     (np.int8(0), np.float16(0.5)),
     (np.int8(-7), np.float32(0.5)),

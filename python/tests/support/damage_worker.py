@@ -19,23 +19,23 @@ def peak() -> int:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
-def use(path: str, output: str) -> None:
+def use(path: str, output: str, target: str | None) -> None:
     package = sc.ModelPackage(path)
     for weight in package.weights.values():
         weight.max(initial=0) if weight.dtype.kind == "f" else weight.tobytes()
     for operation in package.operations:
         repr(operation)
     config = coreml.OptimizationConfig(global_config=coreml.OpPalettizerConfig(nbits=2, weight_threshold=0))
-    coreml.palettize_weights(path, config, output=output, progress=False)
+    coreml.palettize_weights(path, config, output=output, progress=False, minimum_deployment_target=target)
 
 
 def main() -> None:
-    output = sys.argv[1]
+    output, target = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
     for line in sys.stdin:
         path = line.rstrip("\n")
         before = peak()
         try:
-            use(path, output)
+            use(path, output, target)
             outcome, message = "ok", ""
         except BaseException as error:  # noqa: BLE001  (whatever it is, it is the answer)
             outcome, message = type(error).__name__, str(error)

@@ -197,3 +197,28 @@ def blocking(target: str, path: Path) -> None:
         return (crop, *kept, flat, row)
 
     save(program, target, path)
+
+
+def compressed(target: str, path: Path) -> None:
+    """Each kind of compressed weight that iOS16 has, small enough to lie in the program itself and large enough not to."""
+
+    @program_for(target, [mb.TensorSpec(shape=(1,))])
+    def program(x: Any) -> Any:
+        weights = []
+        for size in (2, 16):
+            codes = np.arange(size * 4 // 2).astype(np.uint8)
+            shape = np.array([size, 4], np.uint32)
+            weights.append(mb.constexpr_lut_to_dense(indices=codes, lut=np.arange(16).astype(np.float16), shape=shape))
+            mask = np.full(size * 4 // 8, 0x5A, np.uint8)
+            data = np.arange(size * 2).astype(np.float16)
+            weights.append(mb.constexpr_sparse_to_dense(nonzero_data=data, mask=mask, shape=shape))
+            quantized = np.arange(size * 4).reshape(size, 4).astype(np.int8)
+            scale, zero_point = np.linspace(0.1, 1, size).astype(np.float16), np.int8(3)
+            weights.append(
+                mb.constexpr_affine_dequantize(
+                    quantized_data=quantized, zero_point=zero_point, scale=scale, axis=np.int32(0)
+                )
+            )
+        return (mb.relu(x=x), *(mb.identity(x=weight) for weight in weights))
+
+    save(program, target, path)
