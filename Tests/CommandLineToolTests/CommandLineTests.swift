@@ -72,6 +72,28 @@ final class CommandLineTests: XCTestCase {
         try XCTUnwrap(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
     }
 
+    // MARK: - Deployment target
+
+    func testRaisingTheTarget() throws {
+        let grouped = ["--nbits", "3", "--mode", "uniform", "--granularity", "per-grouped-channel"]
+        let arguments = ["palettize", fixture("mixed_ios16"), "-o", "out.mlpackage"] + grouped
+        let refused = try start(arguments).outcome()
+        XCTAssertEqual(refused.status, 1)
+        XCTAssertTrue(refused.errors.contains("raise it with minimum_deployment_target iOS18"), refused.errors)
+        let raised = try start(arguments + ["--minimum-deployment-target", "macOS15", "--verify"]).outcome()
+        XCTAssertEqual(raised.status, 0, raised.errors)
+        XCTAssertTrue(raised.output.contains("Specification version: 7 -> 9 (iOS18)"), raised.output)
+        let blocked = try run(
+            "palettize", fixture("blocked_ios15"), "-o", "no.mlpackage", "--nbits", "4",
+            "--minimum-deployment-target", "iOS17")
+        XCTAssertEqual(blocked.status, 1)
+        XCTAssertTrue(blocked.errors.contains("'crop' (crop_resize, roi)"), blocked.errors)
+        let unknown = try start(arguments + ["--minimum-deployment-target", "iOS14"]).outcome()
+        XCTAssertEqual(unknown.status, 64)
+        XCTAssertTrue(unknown.errors.contains("iOS15"), unknown.errors)
+        XCTAssertEqual(try contents(), ["out.mlpackage"])
+    }
+
     // MARK: - Help and usage
 
     func testHelpAndVersion() throws {

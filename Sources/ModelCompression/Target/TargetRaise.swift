@@ -138,12 +138,12 @@ public struct TargetRaise: Sendable {
     /// For people: what is done to the program beside the change of its opset; nil when nothing is.
     var summary: String? {
         let counts = [
-            (changes.reduce(0) { $0 + $1.additions.count }, "parameters are written out"),
-            (changes.count { $0.indices != nil }, "operations have their indices counted from the front"),
-            (changes.count { $0.rewrite != nil }, "compressed weights are written in the form of iOS18"),
-        ].filter { $0.0 > 0 }
+            ("parameters written out", changes.reduce(0) { $0 + $1.additions.count }),
+            ("operations whose indices are counted from the front", changes.count { $0.indices != nil }),
+            ("compressed weights in the form of iOS18", changes.count { $0.rewrite != nil }),
+        ].filter { $0.1 > 0 }
         guard !counts.isEmpty else { return nil }
-        return "raised to \(target.name): " + counts.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+        return "raised to \(target.name); " + counts.map { "\($0.0): \($0.1)" }.joined(separator: ", ")
     }
 }
 

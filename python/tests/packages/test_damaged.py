@@ -23,9 +23,7 @@ FORMAT_OR_FILE = {"ModelFormatError", "OSError"}
 ANY_REFUSAL = {"ModelFormatError", "OSError", "ValueError", "NotImplementedError"}
 
 
-def run_all(
-    base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path, *target: str
-) -> list[dict[str, Any]]:
+def run_all(base: Path, cases: Iterable[tuple[str, damage.Damage]], folder: Path, *target: str) -> list[dict[str, Any]]:
     """One answer per case, in order; a case that killed the process says so and a new process does the rest."""
     outputs = folder / "outputs"
     outputs.mkdir()
