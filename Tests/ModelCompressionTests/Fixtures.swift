@@ -1,6 +1,5 @@
 import CoreMLPackage
 import Foundation
-import TensorCompression
 import XCTest
 
 @testable import ModelCompression
@@ -26,18 +25,6 @@ enum Fixtures {
     static func expected(_ name: String) throws -> [String: UInt32] {
         let data = try Data(contentsOf: folder.appendingPathComponent("expected.json"))
         return try XCTUnwrap(JSONDecoder().decode([String: [String: UInt32]].self, from: data)[name])
-    }
-}
-
-extension DenseTensor {
-    /// The elements as float32.
-    func floats() -> [Float]? {
-        bytes.withUnsafeBytes { raw in
-            let memory = try? TensorMemory(Array(raw))
-            return memory.flatMap { memory in
-                try? StoredTensor(type: type, shape: shape, memory: memory).floats(pool: WorkPool(threads: 1))
-            }
-        }
     }
 }
 
