@@ -19,15 +19,22 @@ final class OutputScaleTests: TemporaryFolderTestCase {
         let report = try palettize()
         let written = try ModelPackage(path: output())
         let operations = ProgramIndex(written.model).operations
-        for record in report.weights where record.action == .palettized {
+        for record in report.weights where record.action == .palettized && record.name != "returned" {
             XCTAssertNotNil(record.outputScale, record.name)
             XCTAssertNil(record.note, record.name)
         }
+        // What is no multiplication cannot be followed by one.
+        let returned = try XCTUnwrap(report.weights.first { $0.name == "returned" })
+        XCTAssertNil(returned.outputScale)
+        XCTAssertEqual(
+            returned.note,
+            "its scale multiplies the weight itself, not what its consumers compute: a scale cannot follow identity "
+                + "'identity_0'")
         XCTAssertEqual(
             report.addedOperations.sorted(),
             operations.filter { $0.type == "mul" }.map(\.name).sorted())
         XCTAssertTrue(report.addedOperations.contains("linear_scaled"))
-        XCTAssertFalse(operations.contains { $0.type == "constexpr_blockwise_shift_scale" })
+        XCTAssertEqual(operations.count { $0.type == "constexpr_blockwise_shift_scale" }, 1)
         let verified = try verifyCompression(of: written, against: try Fixtures.package("mixed_ios18"), report: report)
         XCTAssertEqual(verified.problems, [])
     }

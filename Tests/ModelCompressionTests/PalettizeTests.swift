@@ -95,11 +95,10 @@ final class PalettizeTests: TemporaryFolderTestCase {
         let config = PalettizerConfig(nbits: 4, enablePerChannelScale: true)
         let (report, package) = try run(Fixtures.path("mixed_ios18"), withoutMask(config))
         let reader = WeightReader(package)
-        // A scale along axis 0 of the lookup table for linear, along axis 1 for conv_transpose and matmul's y.
-        for (name, shape) in [("linear_weight", [48, 1, 1, 1]), ("matmul_y", [1, 48, 1, 1])] {
-            XCTAssertEqual(try reader.decodedWeight(name + "_palette").shape, Array(shape.prefix(2)) + [16, 1])
+        // As the consumer's result takes it: linear and matmul have their channels last, conv_transpose on axis 1.
+        for (name, shape) in [("linear_weight", [48]), ("matmul_y", [48]), ("transpose_weight", [1, 32, 1, 1])] {
+            XCTAssertEqual(try reader.decodedWeight(name + "_scale").shape, shape)
         }
-        XCTAssertEqual(try reader.decodedWeight("transpose_weight_palette").shape, [1, 32, 1, 1, 16, 1])
         let verification = try verifyCompression(of: package, against: Fixtures.package("mixed_ios18"), report: report)
         XCTAssertEqual(verification.problems, [])
     }
@@ -139,7 +138,8 @@ final class PalettizeTests: TemporaryFolderTestCase {
             first.fields.keys.sorted(),
             [
                 "action", "bits_per_weight", "bytes_after", "bytes_before", "consumer", "consumer_type", "dtype",
-                "function", "max_error", "mse", "name", "nbits", "reason", "scheme", "seconds", "shape", "snr_db",
+                "function", "max_error", "mse", "name", "nbits", "note", "output_scale", "reason", "scheme", "seconds",
+                "shape", "snr_db",
             ])
     }
 
@@ -329,7 +329,7 @@ final class PalettizeTests: TemporaryFolderTestCase {
         XCTAssertNoThrow(try run(Fixtures.path("mixed_ios18"), late))
         late.opNames.updateValue(nil, forKey: "no_such_name")
         let nothing = message { _ = try run(Fixtures.path("weightless"), strict) }
-        XCTAssertEqual(nothing, "strict: the options leave nothing to compress")
+        XCTAssertEqual(nothing, "strict: the options leave nothing to palettize")
         let third = message { _ = try run(Fixtures.path("mixed_ios18"), late) }
         XCTAssertEqual(third, "strict: op_names[\"no_such_name\"]: no constant and no operation has this name")
     }
@@ -385,8 +385,8 @@ final class PalettizeTests: TemporaryFolderTestCase {
         XCTAssertEqual(
             fields.keys.sorted(),
             [
-                "input", "operation", "output", "package_bytes", "seconds", "specification_version", "warnings",
-                "weights",
+                "added_operations", "input", "operation", "output", "package_bytes", "seconds",
+                "specification_version", "warnings", "weights",
             ])
         XCTAssertEqual(fields["specification_version"], .object(["before": .int(7), "after": .int(7)]))
     }

@@ -108,7 +108,9 @@ final class StepsTests: TemporaryFolderTestCase {
         }
         let (ours, theirs) = (try error(nil), try error(.coremltools))
         XCTAssertEqual(ours.count, 11)
-        for (a, b) in zip(ours, theirs) { XCTAssertLessThan(a, b) }
+        for (a, b) in zip(ours, theirs) { XCTAssertLessThanOrEqual(a, b) }
+        // All but the weight of seven values, which is exact either way.
+        XCTAssertEqual(zip(ours, theirs).count { $0 < $1 }, 10)
     }
 
     func testNothingOfAChainIsLeftBehind() throws {

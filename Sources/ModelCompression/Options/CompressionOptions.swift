@@ -200,10 +200,8 @@ extension CompressionOptions {
         operation = try first.choice("operation", Operation.self) ?? .palettize
         let fields = try OptionFields(json, path: "", allowed: Self.keys, operation: operation)
         joint = try fields.bool("joint_compression") ?? false
-        if fields["compat"] != .null { compat = try fields.choice("compat", Compatibility.self) }
-        if fields["minimum_deployment_target"] != .null {
-            minimumTarget = try fields.target("minimum_deployment_target")
-        }
+        compat = try fields.choice("compat", Compatibility.self, nullable: true)
+        minimumTarget = try fields.target("minimum_deployment_target")
         numThreads = try fields.int("num_threads", allowed: "a whole number of 0 or more", nullable: true) ?? 0
         strict = try fields.bool("strict") ?? false
         let seedText = "a whole number of 0 or more"

@@ -65,8 +65,8 @@ public enum DeploymentTarget: Int, Sendable, CaseIterable {
 
 extension OptionFields {
     func target(_ key: String) throws -> DeploymentTarget? {
-        let allowed = DeploymentTarget.allCases.map(\.name).joined(separator: ", ")
-        guard let text = try string(key, allowed: "null, " + allowed) else { return nil }
+        let allowed = "null, " + DeploymentTarget.allCases.map(\.name).joined(separator: ", ")
+        guard let text = try string(key, allowed: allowed, nullable: true) else { return nil }
         guard let target = DeploymentTarget(name: text) else { throw error(key, "\"\(text)\"", allowed) }
         return target
     }

@@ -79,10 +79,12 @@ struct OptionFields {
         }
     }
 
-    /// One of the names of an enumeration, in any case.
-    func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String, _: Choice.Type) throws -> Choice? {
-        let allowed = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-        guard let text = try string(key, allowed: allowed) else { return nil }
+    /// One of the names of an enumeration, in any case; nil when the key is absent, or null where null is allowed.
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ key: String, _: Choice.Type, nullable: Bool = false
+    ) throws -> Choice? {
+        let allowed = ((nullable ? ["null"] : []) + Choice.allCases.map(\.rawValue)).joined(separator: ", ")
+        guard let text = try string(key, allowed: allowed, nullable: nullable) else { return nil }
         guard let value = Choice(rawValue: text.lowercased()) else { throw error(key, "\"\(text)\"", allowed) }
         return value
     }
