@@ -125,9 +125,9 @@ static PyObject *dequantize(PyObject *module, PyObject *arguments) {
     swc_tensor factors = tensor_of(scale);
     call_begin(&call, threads);
     call_leave(&call);
-    swc_status status = swc_dequantize(PyArray_DATA(data), is_signed, (const int64_t *)PyArray_DIMS(data), &factors,
-                                       zero == NULL ? NULL : PyArray_DATA(zero), &call.run, PyArray_DATA(output),
-                                       &call.error);
+    swc_status status =
+        swc_dequantize(PyArray_DATA(data), is_signed, (const int64_t *)PyArray_DIMS(data), &factors,
+                       zero == NULL ? NULL : PyArray_DATA(zero), &call.run, PyArray_DATA(output), &call.error);
     call_enter(&call);
     if (call_check(module, &call, status) < 0)
         Py_CLEAR(output);

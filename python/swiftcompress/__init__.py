@@ -10,10 +10,14 @@ from swiftcompress._native import ModelFormatError
 from swiftcompress.arrays import (
     KMeansResult,
     Palettized,
+    Quantized,
+    Sparse,
     kmeans,
     kmeans_1d,
     pack_bits,
     palettize,
+    prune,
+    quantize,
     unpack_bits,
 )
 from swiftcompress.model_package import ModelPackage
@@ -26,12 +30,16 @@ __all__ = [
     "ModelFormatError",
     "ModelPackage",
     "Palettized",
+    "Quantized",
+    "Sparse",
     "__version__",
     "coreml",
     "kmeans",
     "kmeans_1d",
     "pack_bits",
     "palettize",
+    "prune",
+    "quantize",
     "unpack_bits",
 ]
 

@@ -35,7 +35,8 @@ private func pairwise<Sum: BinaryFloatingPoint>(_ start: Int, _ count: Int, _ sq
     return sum
 }
 
-private func squaresOf(_ source: UnsafePointer<UInt16>, _ present: Int, _ start: Int, _ count: Int) -> Float {
+/// The sum of the squares of the elements `start..<start + count`; those from `present` on are zeros.
+public func sumOfSquares(_ source: UnsafePointer<UInt16>, _ present: Int, _ start: Int, _ count: Int) -> Float {
     if count <= 128 {
         return pairwise(start, count) { i -> Float in
             let value = i < present ? floatValue(half: source[i]) : 0
@@ -43,10 +44,11 @@ private func squaresOf(_ source: UnsafePointer<UInt16>, _ present: Int, _ start:
         }
     }
     let first = count / 2 &- count / 2 % 8
-    return squaresOf(source, present, start, first) + squaresOf(source, present, start &+ first, count &- first)
+    return sumOfSquares(source, present, start, first) + sumOfSquares(source, present, start &+ first, count &- first)
 }
 
-private func squaresOf(_ source: UnsafePointer<Float>, _ present: Int, _ start: Int, _ count: Int) -> Float {
+/// As above, for binary32.
+public func sumOfSquares(_ source: UnsafePointer<Float>, _ present: Int, _ start: Int, _ count: Int) -> Float {
     if count <= 128 {
         return pairwise(start, count) { i -> Float in
             let value = i < present ? source[i] : 0
@@ -54,10 +56,11 @@ private func squaresOf(_ source: UnsafePointer<Float>, _ present: Int, _ start: 
         }
     }
     let first = count / 2 &- count / 2 % 8
-    return squaresOf(source, present, start, first) + squaresOf(source, present, start &+ first, count &- first)
+    return sumOfSquares(source, present, start, first) + sumOfSquares(source, present, start &+ first, count &- first)
 }
 
-private func squaresOf(_ source: UnsafePointer<Double>, _ present: Int, _ start: Int, _ count: Int) -> Double {
+/// As above, for binary64.
+public func sumOfSquares(_ source: UnsafePointer<Double>, _ present: Int, _ start: Int, _ count: Int) -> Double {
     if count <= 128 {
         return pairwise(start, count) { i -> Double in
             let value = i < present ? source[i] : 0
@@ -65,22 +68,22 @@ private func squaresOf(_ source: UnsafePointer<Double>, _ present: Int, _ start:
         }
     }
     let first = count / 2 &- count / 2 % 8
-    return squaresOf(source, present, start, first) + squaresOf(source, present, start &+ first, count &- first)
+    return sumOfSquares(source, present, start, first) + sumOfSquares(source, present, start &+ first, count &- first)
 }
 
 /// The norm of `size` neighbouring elements, of which `present` are there.
 public func neighboursNorm(_ source: UnsafePointer<UInt16>, _ present: Int, _ size: Int) -> UInt16 {
-    halfBits(float: roundedToHalf(squaresOf(source, present, 0, size)).squareRoot())
+    halfBits(float: roundedToHalf(sumOfSquares(source, present, 0, size)).squareRoot())
 }
 
 /// As above, for binary32.
 public func neighboursNorm(_ source: UnsafePointer<Float>, _ present: Int, _ size: Int) -> Float {
-    squaresOf(source, present, 0, size).squareRoot()
+    sumOfSquares(source, present, 0, size).squareRoot()
 }
 
 /// As above, for binary64.
 public func neighboursNorm(_ source: UnsafePointer<Double>, _ present: Int, _ size: Int) -> Double {
-    squaresOf(source, present, 0, size).squareRoot()
+    sumOfSquares(source, present, 0, size).squareRoot()
 }
 
 /// The norms of `width` blocks side by side: of `rows` elements each, `stride` apart.

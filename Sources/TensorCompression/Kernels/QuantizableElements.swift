@@ -233,7 +233,8 @@ extension Double: QuantizableElement {
     }
 
     static func quantizeRow(
-        _ source: UnsafePointer<Double>, _ count: Int, _ divisor: UnsafePointer<Double>, _ offset: UnsafePointer<Double>,
+        _ source: UnsafePointer<Double>, _ count: Int, _ divisor: UnsafePointer<Double>,
+        _ offset: UnsafePointer<Double>,
         _ qmin: Double, _ qmax: Double, _ codes: UnsafeMutablePointer<UInt8>
     ) {
         variant(CompressionKernels.quantizeRow, CompressionKernelsV3.quantizeRow)(

@@ -105,8 +105,10 @@ private struct IntegerDecoder<Element: QuantizableElement>: @unchecked Sendable 
         codes: IntegerCodes, type: IntegerType, shape: [Int], scale: DecodingScale, zeroPoint: UnsafePointer<UInt8>?,
         output: UnsafeMutableRawPointer?
     ) throws(CompressionError) {
-        try TensorView(base: output ?? UnsafeMutableRawPointer(mutating: scale.elements), type: Element.type, shape: shape)
-            .validate("decompress")
+        try TensorView(
+            base: output ?? UnsafeMutableRawPointer(mutating: scale.elements), type: Element.type, shape: shape
+        )
+        .validate("decompress")
         guard Int(bitPattern: scale.elements) % Element.type.byteCount == 0 else {
             throw .invalid("[decompress] scale: not aligned to \(Element.type.byteCount) bytes")
         }

@@ -68,7 +68,8 @@ struct MagnitudePercentile<Element: PrunableElement> {
         var totals = [Int](repeating: 0, count: classes)
         for part in parts where part.count > 0 {
             // Not so long that a counter could overflow.
-            let stretches = max(min(pool.threadCount, (part.count + pieceLength - 1) / pieceLength), part.count >> 31 + 1)
+            let stretches = max(
+                min(pool.threadCount, (part.count + pieceLength - 1) / pieceLength), part.count >> 31 + 1)
             let length = (part.count + stretches - 1) / stretches
             let tables = try Scratch<UInt32>(zeroed: stretches * width, operation: "prune")
             let places = tables.pointer
