@@ -6,8 +6,8 @@
 /// - linear: scale = (max - min) / (qmax - qmin), zero point = clip(round((qmin max - qmax min) / (max - min))).
 ///
 /// Where that overflows, underflows or divides by 0 the numbers written are the reference's own, and `odd` is set: the
-/// caller decides. It is also set where a code would have to be cut by more than half a step, and in linear mode above
-/// half the largest number, where a decoded value might overflow. Cost: a few operations a block, vectorised.
+/// caller decides. It is also set where a subnormal scale is so coarse that a code would have to be cut by more than half a
+/// step, and in linear mode above half the largest number, where a decoded value might overflow. Cost: a few operations a block, vectorised.
 ///
 /// Outputs, for each block: `scale`; `divisor`, the scale in the type of the computation; in linear mode `zero`, the zero
 /// point as a byte, and `offset`, the same as a number. `odd[i]` is 1 for a block to look at. Returns 1 if there is one.
@@ -48,7 +48,7 @@ public func symmetricScales(
         let step = (high[i] + high[i]) / levels
         scale[i] = step
         divisor[i] = step
-        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] <= reach * step)
+        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] / step <= reach)
         odd[i] = plain ? 0 : 1
         any |= plain ? 0 : 1
     }
@@ -66,7 +66,7 @@ public func symmetricScales(
         let step = (high[i] + high[i]) / levels
         scale[i] = step
         divisor[i] = step
-        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] <= reach * step)
+        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] / step <= reach)
         odd[i] = plain ? 0 : 1
         any |= plain ? 0 : 1
     }
@@ -94,8 +94,9 @@ public func linearParameters(
         divisor[i] = step
         offset[i] = point
         zero[i] = UInt8(truncatingIfNeeded: (point + 12_582_912).bitPattern)
+        let inReach = (positive <= (qmax - point + 0.5) * step) && (negative <= (point - qmin + 0.5) * step)
         let plain =
-            (step > 0) && (range <= (levels + 0.5) * step) && (abs(numerator) <= 65504) && (positive <= 32752)
+            (step > 0) && (inReach || step >= 0x1p-14) && (abs(numerator) <= 65504) && (positive <= 32752)
             && (negative <= 32752)
         odd[i] = plain ? 0 : 1
         any |= plain ? 0 : 1
@@ -122,9 +123,10 @@ public func linearParameters(
         divisor[i] = step
         offset[i] = point
         zero[i] = UInt8(truncatingIfNeeded: (point + 12_582_912).bitPattern)
+        let inReach = (high[i] / step <= qmax - point + 0.5) && (low[i] / step <= point - qmin + 0.5)
         let plain =
-            (step > 0) && (range <= (levels + 0.5) * step) && (abs(numerator) <= .greatestFiniteMagnitude)
-            && (high[i] <= half) && (low[i] <= half)
+            (step > 0) && (inReach || step >= Float.leastNormalMagnitude)
+            && (abs(numerator) <= .greatestFiniteMagnitude) && (high[i] <= half) && (low[i] <= half)
         odd[i] = plain ? 0 : 1
         any |= plain ? 0 : 1
     }
@@ -150,9 +152,10 @@ public func linearParameters(
         divisor[i] = step
         offset[i] = point
         zero[i] = UInt8(truncatingIfNeeded: (point + 6_755_399_441_055_744).bitPattern)
+        let inReach = (high[i] / step <= qmax - point + 0.5) && (low[i] / step <= point - qmin + 0.5)
         let plain =
-            (step > 0) && (range <= (levels + 0.5) * step) && (abs(numerator) <= .greatestFiniteMagnitude)
-            && (high[i] <= half) && (low[i] <= half)
+            (step > 0) && (inReach || step >= Double.leastNormalMagnitude)
+            && (abs(numerator) <= .greatestFiniteMagnitude) && (high[i] <= half) && (low[i] <= half)
         odd[i] = plain ? 0 : 1
         any |= plain ? 0 : 1
     }

@@ -7,6 +7,8 @@ protocol QuantizableElement: WeightElement {
     static func isZero(_ value: Compute) -> Bool
     /// The least number above 0.
     static var leastMagnitude: Double { get }
+    /// The least number with all its digits.
+    static var leastNormal: Double { get }
     /// The neighbours of a positive number of this type.
     static func above(_ value: Double) -> Double
     static func below(_ value: Double) -> Double

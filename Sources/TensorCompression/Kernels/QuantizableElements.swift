@@ -6,6 +6,7 @@ extension UInt16: QuantizableElement {
     static func compute(_ value: Double) -> Float { Float(value) }
     static func isZero(_ value: Float) -> Bool { value == 0 }
     static var leastMagnitude: Double { 0x1p-24 }
+    static var leastNormal: Double { 0x1p-14 }
     // The patterns of positive numbers are in order.
     static func above(_ value: Double) -> Double { (UInt16(nearest: value) &+ 1).double }
     static func below(_ value: Double) -> Double { (UInt16(nearest: value) &- 1).double }
@@ -92,6 +93,7 @@ extension Float: QuantizableElement {
     static func compute(_ value: Double) -> Float { Float(value) }
     static func isZero(_ value: Float) -> Bool { value == 0 }
     static var leastMagnitude: Double { Double(Float.leastNonzeroMagnitude) }
+    static var leastNormal: Double { Double(Float.leastNormalMagnitude) }
     static func above(_ value: Double) -> Double { Double(Float(value).nextUp) }
     static func below(_ value: Double) -> Double { Double(Float(value).nextDown) }
 
@@ -177,6 +179,7 @@ extension Double: QuantizableElement {
     static func compute(_ value: Double) -> Double { value }
     static func isZero(_ value: Double) -> Bool { value == 0 }
     static var leastMagnitude: Double { leastNonzeroMagnitude }
+    static var leastNormal: Double { leastNormalMagnitude }
     static func above(_ value: Double) -> Double { value.nextUp }
     static func below(_ value: Double) -> Double { value.nextDown }
 

@@ -177,7 +177,7 @@ def _block_sizes(
     """One number for each axis, 0 for the whole axis."""
     rank = len(shape)
     _checks.choice(operation, "granularity", granularity, GRANULARITIES)
-    if granularity == "per_block" and not hasattr(block_size, "__index__"):
+    if granularity == "per_block" and isinstance(block_size, Iterable):
         return _listed_sizes(operation, rank, block_size)
     rows = max(rank, 1)
     place = integer(operation, "axis", axis, -rows, f"{-rows} to {rows - 1}", rows - 1) % rows
@@ -194,9 +194,9 @@ def _block_sizes(
     return tuple(sizes)
 
 
-def _listed_sizes(operation: str, rank: int, block_size: Any) -> tuple[int, ...]:
+def _listed_sizes(operation: str, rank: int, block_size: Iterable[Any]) -> tuple[int, ...]:
     allowed = f"a whole number of 1 or more, or {rank}, one for each axis"
-    if isinstance(block_size, str | bytes) or not isinstance(block_size, Iterable):
+    if isinstance(block_size, str | bytes):
         raise TypeError(message(operation, "block_size", repr(block_size), allowed))
     sizes = tuple(
         integer(operation, f"block_size[{axis}]", size, 0, "a whole number of 0 or more")
