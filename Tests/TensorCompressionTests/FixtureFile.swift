@@ -3,8 +3,9 @@ import XCTest
 
 @testable import TensorCompression
 
-/// One array of palettes.bin.
+/// One array of palettes.bin or parts.bin.
 struct FixtureArray: Decodable {
+    let file: String?
     let offset: Int
     let dtype: String
     let shape: [Int]
@@ -14,12 +15,12 @@ struct FixtureArray: Decodable {
     var byteCount: Int { count * itemSize }
     var type: FloatType? { ["float16": .float16, "float32": .float32, "float64": .float64][dtype] }
     var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: pointer, count: byteCount)) }
-    var pointer: UnsafeRawPointer { FixtureFile.shared.data + offset }
+    var pointer: UnsafeRawPointer { (file == "parts" ? FixtureFile.parts : .shared).data + offset }
     var bytePointer: UnsafePointer<UInt8> { pointer.assumingMemoryBound(to: UInt8.self) }
     var tensor: TensorView { TensorView(base: pointer, type: type ?? .float64, shape: shape) }
 }
 
-/// One case of palettes.json; see make_fixtures.py.
+/// One case of palettes.json or parts.json; see make_fixtures.py and make_parts_fixtures.py.
 struct FixtureCase: Decodable {
     let kind: String
     let name: String
@@ -38,29 +39,45 @@ struct FixtureCase: Decodable {
     let packed: FixtureArray?
     let signed: FixtureArray?
     let packedSigned: FixtureArray?
+    // Linear quantization.
+    let type: String?
+    let blockSizes: [Int]?
+    let reference: Bool?
+    let data: FixtureArray?
+    let zeroPoint: FixtureArray?
+    // Pruning.
+    let method: String?
+    let share: Double?
+    let threshold: Double?
+    let blockSize: Int?
+    let n: Int?
+    let m: Int?
+    let mask: FixtureArray?
+    let nonzero: FixtureArray?
 }
 
 final class FixtureFile: @unchecked Sendable {
-    static let shared = FixtureFile()
+    static let shared = FixtureFile("palettes")
+    static let parts = FixtureFile("parts")
     let data: UnsafeRawPointer
     let cases: [FixtureCase]
 
-    private init() {
+    private init(_ name: String) {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures")
         do {
-            let binary = try Data(contentsOf: folder.appendingPathComponent("palettes.bin"))
+            let binary = try Data(contentsOf: folder.appendingPathComponent("\(name).bin"))
             let memory = UnsafeMutableRawPointer.allocate(byteCount: binary.count, alignment: 64)
             binary.copyBytes(to: UnsafeMutableRawBufferPointer(start: memory, count: binary.count))
             data = UnsafeRawPointer(memory)
             cases = try JSONDecoder().decode(
-                [FixtureCase].self, from: Data(contentsOf: folder.appendingPathComponent("palettes.json")))
+                [FixtureCase].self, from: Data(contentsOf: folder.appendingPathComponent("\(name).json")))
         } catch {
             fatalError("fixtures: \(error)")
         }
     }
 
     static func cases(_ kind: String) -> [FixtureCase] {
-        let found = shared.cases.filter { $0.kind == kind }
+        let found = (shared.cases + parts.cases).filter { $0.kind == kind }
         precondition(!found.isEmpty, "no fixtures of kind \(kind)")
         return found
     }

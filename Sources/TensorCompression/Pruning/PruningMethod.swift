@@ -47,7 +47,7 @@ extension PruningMethod {
         guard (2...5).contains(shape.count) else {
             throw .declined("[prune] weight: found rank \(shape.count), allowed 2 to 5 with \(name)")
         }
-        guard 2 * size <= shape[dim] else {
+        guard size <= shape[dim] / 2 else {
             throw .declined(
                 "[prune] \(name): found \(size), allowed at most half the \(shape[dim]) channels of axis \(dim)")
         }

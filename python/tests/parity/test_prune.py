@@ -76,7 +76,9 @@ def test_any_shape(seed: int) -> None:
         if seed % 4 == 0:
             sides[seed // 4 % 2] = int(rng.choice([300, 520]))
         shape = (*sides, *(int(rng.choice([1, 1, 2, 3])) for _ in range(int(rng.integers(0, 4)))))
-        weight = without_ties(rng, shape, dtype) if np.prod(shape) < 31_000 else rng.standard_normal(shape).astype(dtype)
+        weight = (
+            without_ties(rng, shape, dtype) if np.prod(shape) < 31_000 else rng.standard_normal(shape).astype(dtype)
+        )
         small = (weight / np.abs(weight).max()).astype(dtype)
         dim = int(rng.integers(0, 2))
         size = int(rng.integers(1, shape[dim] // 2 + 1))
@@ -158,7 +160,10 @@ def test_percentiles_of_halves() -> None:
 def test_what_the_reference_declines() -> None:
     weight = np.random.default_rng(28).standard_normal((6, 9)).astype(np.float32)
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"target_sparsity": 0.5, "block_size": 4}, "block_size: found 4, allowed at most half the 6 channels of axis 0"),
+        (
+            {"target_sparsity": 0.5, "block_size": 4},
+            "block_size: found 4, allowed at most half the 6 channels of axis 0",
+        ),
         ({"target_sparsity": 0.5, "block_size": 5, "dim": 1}, "block_size: found 5, .* 9 channels of axis 1"),
         ({"n_m_ratio": (1, 5)}, "n_m_ratio: found 5, allowed at most half the 9 channels of axis 1"),
         ({"threshold": 1e-9, "minimum_sparsity_percentile": 0.5}, r"minimum_sparsity_percentile: found sparsity 0\.0"),

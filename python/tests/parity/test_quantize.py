@@ -57,7 +57,10 @@ SHAPES: list[tuple[tuple[int, ...], list[tuple[int, ...]]]] = [
     ((1, 1), [(0, 0), (1, 1)]),
     ((7, 11), [(0, 0), (1, 0), (0, 1), (7, 11), (1, 11), (7, 1)]),
     ((64, 48), [(0, 0), (1, 0), (0, 1), (1, 16), (1, 3), (16, 1), (8, 12), (2, 0), (0, 24)]),
-    ((32, 16, 3, 3), [(1, 0, 0, 0), (0, 1, 0, 0), (1, 4, 0, 0), (4, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (2, 2, 3, 1)]),
+    (
+        (32, 16, 3, 3),
+        [(1, 0, 0, 0), (0, 1, 0, 0), (1, 4, 0, 0), (4, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (2, 2, 3, 1)],
+    ),
     ((3, 8, 6), [(0, 0, 0), (1, 1, 3), (0, 2, 0), (3, 0, 1)]),
     ((2, 3, 4, 5, 6), [(0, 0, 0, 0, 0), (1, 0, 2, 0, 3), (0, 3, 0, 1, 0), (1, 1, 1, 1, 1)]),
     ((1, 300, 1, 7), [(0, 1, 0, 0), (1, 30, 1, 7), (0, 0, 0, 1)]),
@@ -135,8 +138,7 @@ def check_right(weight: np.ndarray, kind: str, mode: str, sizes: tuple[int, ...]
         wrong = ~(block_errors(weight, reference_decoded, scale) <= 0.5) | ~np.isfinite(reference_decoded)
     for position in np.ndindex(*scale.shape):
         block = tuple(
-            slice(p * (n // s), (p + 1) * (n // s))
-            for p, n, s in zip(position, weight.shape, scale.shape, strict=True)
+            slice(p * (n // s), (p + 1) * (n // s)) for p, n, s in zip(position, weight.shape, scale.shape, strict=True)
         )
         same = found.scale[position].tobytes() == scale[position].tobytes()
         same &= np.array_equal(found.data[block], data[block])
