@@ -3,7 +3,10 @@
 from swiftcompress.coreml.config import (
     CompressionGranularity,
     OpCompressorConfig,
+    OpLinearQuantizerConfig,
+    OpMagnitudePrunerConfig,
     OpPalettizerConfig,
+    OpThresholdPrunerConfig,
     OptimizationConfig,
 )
 from swiftcompress.coreml.palettize import palettize_weights
@@ -13,7 +16,10 @@ __all__ = [
     "CompressionGranularity",
     "CompressionReport",
     "OpCompressorConfig",
+    "OpLinearQuantizerConfig",
+    "OpMagnitudePrunerConfig",
     "OpPalettizerConfig",
+    "OpThresholdPrunerConfig",
     "OptimizationConfig",
     "WeightRecord",
     "palettize_weights",
