@@ -9,7 +9,10 @@ from swiftcompress.coreml.config import (
     OpThresholdPrunerConfig,
     OptimizationConfig,
 )
+from swiftcompress.coreml.decompress import decompress_weights
 from swiftcompress.coreml.palettize import palettize_weights
+from swiftcompress.coreml.prune import prune_weights
+from swiftcompress.coreml.quantize import linear_quantize_weights
 from swiftcompress.report import CompressionReport, WeightRecord
 
 __all__ = [
@@ -22,5 +25,8 @@ __all__ = [
     "OpThresholdPrunerConfig",
     "OptimizationConfig",
     "WeightRecord",
+    "decompress_weights",
+    "linear_quantize_weights",
     "palettize_weights",
+    "prune_weights",
 ]

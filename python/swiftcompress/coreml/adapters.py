@@ -2,15 +2,23 @@
 
 import os
 import sys
-from dataclasses import fields
 from typing import Any
 
 from swiftcompress._checks import message
-from swiftcompress.coreml.config import OpCompressorConfig, OpPalettizerConfig, OptimizationConfig
+from swiftcompress.coreml.config import OpCompressorConfig, OptimizationConfig
 
 
-def as_config(operation: str, config: Any) -> OptimizationConfig:
+def as_config(operation: str, config: Any, kinds: tuple[type[OpCompressorConfig], ...]) -> OptimizationConfig:
     """Our configuration, or coremltools' as ours.
+
+    Parameters
+    ----------
+    operation
+        The function's name, for messages.
+    config
+        What it was given.
+    kinds
+        The configurations of one weight that it takes.
 
     Raises
     ------
@@ -21,31 +29,41 @@ def as_config(operation: str, config: Any) -> OptimizationConfig:
     NotImplementedError
         For op selectors of coremltools' old API.
     """
-    if isinstance(config, OptimizationConfig):
-        return config
-    if _is_from_coremltools(config, "OptimizationConfig"):
+    if not isinstance(config, OptimizationConfig):
+        if not _is_from_coremltools(config, "OptimizationConfig"):
+            raise TypeError(
+                message(
+                    operation,
+                    "config",
+                    type(config).__name__,
+                    "an OptimizationConfig of swiftcompress or of coremltools",
+                )
+            )
         if getattr(config, "_op_selector", None) is not None:
             raise NotImplementedError(
                 message(operation, "config", "an op_selector", "configurations by type and by name")
             )
-        return OptimizationConfig(
-            global_config=_as_op_config(operation, config.global_config),
-            op_type_configs={key: _as_op_config(operation, value) for key, value in config.op_type_configs.items()},
-            op_name_configs={key: _as_op_config(operation, value) for key, value in config.op_name_configs.items()},
-        )
-    raise TypeError(
-        message(operation, "config", type(config).__name__, "an OptimizationConfig of swiftcompress or of coremltools")
+
+    def convert(given: Any) -> OpCompressorConfig | None:
+        return _as_op_config(operation, given, kinds)
+
+    return OptimizationConfig(
+        global_config=convert(config.global_config),
+        op_type_configs={key: convert(value) for key, value in config.op_type_configs.items()},
+        op_name_configs={key: convert(value) for key, value in config.op_name_configs.items()},
     )
 
 
-def _as_op_config(operation: str, config: Any) -> OpCompressorConfig | None:
-    if config is None or isinstance(config, OpCompressorConfig):
+def _as_op_config(
+    operation: str, config: Any, kinds: tuple[type[OpCompressorConfig], ...]
+) -> OpCompressorConfig | None:
+    if config is None or isinstance(config, kinds):
         return config
-    if not _is_from_coremltools(config, "OpPalettizerConfig"):
-        raise ValueError(message(operation, "config", type(config).__name__, "OpPalettizerConfig"))
-    values = {entry.name: getattr(config, entry.name) for entry in fields(OpPalettizerConfig)}
-    values["granularity"] = values["granularity"].name.lower()
-    return OpPalettizerConfig(**values)
+    for kind in kinds:
+        if _is_from_coremltools(config, kind.__name__):
+            return kind(**{name: getattr(config, name) for name in kind._field_names()})
+    names = ", ".join(kind.__name__ for kind in kinds)
+    raise ValueError(f"{operation} only accept {names} type config. Got {type(config).__name__}.")
 
 
 def is_mlmodel(model: Any) -> bool:

@@ -1,24 +1,12 @@
 """`palettize_weights`: the palettization of a whole package."""
 
-import json
-import os
-import shutil
-import tempfile
-import weakref
-from dataclasses import dataclass
 from typing import Any
 
-from swiftcompress import _checks, _native
-from swiftcompress._checks import message
-from swiftcompress.arrays.lut_function import CheckedLUTFunction
-from swiftcompress.coreml import adapters
-from swiftcompress.coreml.progress import ProgressFunction, progress_function
-from swiftcompress.model_package import ModelPackage
-from swiftcompress.report import CompressionReport
+from swiftcompress.coreml.config import OpPalettizerConfig
+from swiftcompress.coreml.progress import ProgressFunction
+from swiftcompress.coreml.runner import Path, Task
 
-_OPERATION = "palettize_weights"
-
-Path = str | os.PathLike[str]
+_TASK = Task("palettize_weights", "palettize", "palettizing", (OpPalettizerConfig,))
 
 
 def palettize_weights(
@@ -33,7 +21,7 @@ def palettize_weights(
     compat: str | None = None,
     minimum_deployment_target: Any = None,
 ) -> Any:
-    """Palettize the weights of a Core ML package.
+    """Palettize the weights of a Core ML package: a lookup table of few values, and one code for each element.
 
     Which weights, along which axis and with which numbers: as ``coremltools.optimize.coreml.palettize_weights`` of
     coremltools 9.0, save for k-means, which is exact here for every size and type. Names of weights and operations
@@ -43,11 +31,11 @@ def palettize_weights(
     ----------
     model
         The path of an ``.mlpackage``, a `swiftcompress.ModelPackage`, or a ``coremltools.models.MLModel``. It is not
-        changed.
+        changed. coremltools calls it ``mlmodel`` and takes it by position alone.
     config
-        An `OptimizationConfig`, ours or coremltools'.
+        An `OptimizationConfig`, ours or coremltools', of `OpPalettizerConfig`.
     joint_compression
-        Must be False: compressing what is compressed already is not implemented.
+        Palettize what is compressed already, where iOS18 has a form for both: the values of sparse weights.
     output
         Where to write the result, a path that ends in ``.mlpackage``; it appears there complete or not at all, and
         may be the input. None: a temporary folder that goes away with the object returned.
@@ -64,7 +52,7 @@ def palettize_weights(
     minimum_deployment_target
         Raise the model to this target first, such as "iOS18" or ``coremltools.target.iOS18``, so that what needs that
         target can be used. Refused with a list of what blocks it, before any work, where an operation has no equal form
-        there.
+        there. None: leave it.
 
     Returns
     -------
@@ -74,10 +62,8 @@ def palettize_weights(
     Raises
     ------
     TypeError, ValueError
-        For arguments that are not of the kind or in the range described, or that the model's deployment target does
-        not allow.
-    NotImplementedError
-        For joint compression.
+        For arguments that are not of the kind or in the range described, configurations of another kind of compression
+        ("... only accept ... type config"), or what the model's deployment target does not allow.
     ModelFormatError
         When the package is damaged, or holds no ML Program.
     OSError
@@ -85,102 +71,26 @@ def palettize_weights(
     KeyboardInterrupt
         On Ctrl-C, within a fraction of a second; nothing is left behind then.
 
+    References
+    ----------
+    The functions of the same names in coremltools 9.0 (BSD-3-Clause), ``coremltools/optimize/coreml``;
+    A. Gronlund et al., "Fast Exact k-Means, k-Medians and Bregman Divergence Clustering in 1D", arXiv:1701.07204.
+
     Examples
     --------
-    >>> from swiftcompress.coreml import OpPalettizerConfig, OptimizationConfig, palettize_weights
-    >>> config = OptimizationConfig(global_config=OpPalettizerConfig(mode="kmeans", nbits=4))
-    >>> model = palettize_weights("model.mlpackage", config, output="model-4bit.mlpackage")  # doctest: +SKIP
+    >>> import swiftcompress.coreml as cto
+    >>> config = cto.OptimizationConfig(global_config=cto.OpPalettizerConfig(mode="kmeans", nbits=4))
+    >>> model = cto.palettize_weights("model.mlpackage", config, output="model-4bit.mlpackage")  # doctest: +SKIP
     >>> print(model.report)  # doctest: +SKIP
     """
-    if _checks.boolean(_OPERATION, "joint_compression", joint_compression):
-        raise NotImplementedError(message(_OPERATION, "joint_compression", True, "False: it is not implemented"))
-    ours = adapters.as_config(_OPERATION, config)
-    if compat is not None:
-        _checks.choice(_OPERATION, "compat", compat, ("coremltools",))
-    functions: list[CheckedLUTFunction] = []
-    options = {
-        "operation": "palettize",
-        **ours._to_options(functions),
-        "num_threads": _checks.threads(_OPERATION, num_threads),
-        "strict": _checks.boolean(_OPERATION, "strict", strict),
-        "compat": compat,
-        "minimum_deployment_target": _checks.target(_OPERATION, minimum_deployment_target),
-    }
-    if not isinstance(progress, bool) and not callable(progress):
-        raise TypeError(message(_OPERATION, "progress", repr(progress), "True, False, or a function"))
-    run = _Run(options, functions, progress)
-    if adapters.is_mlmodel(model):
-        return run.from_mlmodel(model, output)
-    if isinstance(model, ModelPackage):
-        return run.from_package(model.path, output)
-    if isinstance(model, str | os.PathLike):
-        return run.from_package(os.fspath(model), output)
-    raise TypeError(
-        message(_OPERATION, "model", type(model).__name__, "a path, a ModelPackage, or an MLModel of coremltools")
+    return _TASK.compress(
+        model,
+        config,
+        joint_compression=joint_compression,
+        output=output,
+        num_threads=num_threads,
+        progress=progress,
+        strict=strict,
+        compat=compat,
+        minimum_deployment_target=minimum_deployment_target,
     )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One compression: what to do is settled, only from where to where is not."""
-
-    options: dict[str, Any]
-    functions: list[CheckedLUTFunction]
-    progress: bool | ProgressFunction
-
-    def from_package(self, source: str, output: Path | None) -> ModelPackage:
-        if output is not None:
-            report = self._compress(source, os.fspath(output))
-            result = ModelPackage(report.output)
-            result.report = report
-            return result
-        folder = _temporary_folder()
-        try:
-            report = self._compress(source, os.path.join(folder, _package_name(source)))
-            result = ModelPackage(report.output)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        result.report = report
-        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-        return result
-
-    def from_mlmodel(self, model: Any, output: Path | None) -> Any:
-        # The description of an MLModel may have been changed since it was read, so it is written anew first.
-        folder = _temporary_folder()
-        try:
-            source = os.path.join(folder, "input.mlpackage")
-            adapters.save_mlmodel(_OPERATION, model, source)
-            target = os.path.join(folder, "model.mlpackage") if output is None else os.fspath(output)
-            report = self._compress(source, target)
-            shutil.rmtree(source)
-            result = adapters.load_mlmodel(report.output, like=model)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        result.report = report
-        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-        return result
-
-    def _compress(self, source: str, output: str) -> CompressionReport:
-        with progress_function(self.progress, "palettizing") as progress:
-            text = _native.compress(
-                os.fsencode(source),
-                os.fsencode(output),
-                json.dumps(self.options).encode(),
-                progress,
-                self._call_function if self.functions else None,
-            )
-        return CompressionReport.from_json(text)
-
-    def _call_function(self, number: int, group: Any) -> Any:
-        return self.functions[number](number, group)
-
-
-def _temporary_folder() -> str:
-    return tempfile.mkdtemp(prefix="swiftcompress-")
-
-
-def _package_name(source: str) -> str:
-    name = os.path.basename(os.path.normpath(source))
-    return name if name.endswith(".mlpackage") else f"{name}.mlpackage"
