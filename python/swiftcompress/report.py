@@ -4,6 +4,9 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+# What the operations do to a weight.
+_DONE = {"palettize": "palettized", "quantize": "quantized", "prune": "pruned", "decompress": "decompressed"}
+
 
 @dataclass(frozen=True, slots=True)
 class WeightRecord:
@@ -22,7 +25,7 @@ class WeightRecord:
     shape: tuple[int, ...]
     """Its sizes."""
     action: str
-    """"palettized", or "declined": left as it was."""
+    """"palettized", "quantized", "pruned", "decompressed"; or "declined": left as it was."""
     reason: str | None
     """Why it was declined."""
     scheme: str | None
@@ -43,6 +46,8 @@ class WeightRecord:
     """The mean squared error."""
     seconds: float
     """Time its compression took."""
+    note: str | None = None
+    """What is worth knowing about how it was done."""
 
 
 class CompressionReport:
@@ -57,7 +62,7 @@ class CompressionReport:
     input, output
         Paths of the packages.
     operation
-        "palettize".
+        "palettize", "quantize", "prune" or "decompress".
     specification_version, package_bytes
         (before, after).
     seconds
@@ -83,7 +88,7 @@ class CompressionReport:
 
     @property
     def compressed(self) -> tuple[WeightRecord, ...]:
-        """The records of weights that were compressed."""
+        """The records of weights that were compressed; of a decompression, of those that were decompressed."""
         return tuple(record for record in self.weights if record.action != "declined")
 
     @property
@@ -102,7 +107,7 @@ class CompressionReport:
         return sum(record.bytes_after for record in self.weights)
 
     def to_dict(self) -> dict[str, Any]:
-        """Copy the report as dictionaries, lists, numbers and text: what ``swiftcompress palettize --json`` prints."""
+        """Copy the report as dictionaries, lists, numbers and text: what the command prints with ``--json``."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
         return copy
 
@@ -123,7 +128,7 @@ class CompressionReport:
         lines = [_line(row, widths, numbers) for row in [header, tuple("-" * width for width in widths), *rows]]
         before, after = self.package_bytes
         lines.append(
-            f"{len(self.compressed)} of {len(self.weights)} weights {self.operation}d"
+            f"{len(self.compressed)} of {len(self.weights)} weights {_DONE.get(self.operation, self.operation)}"
             f" ({_size(self.bytes_before)} -> {_size(self.bytes_after)});"
             f" package {_size(before)} -> {_size(after)} in {self.seconds:.2f} s"
         )
@@ -152,7 +157,7 @@ def _row(record: WeightRecord) -> tuple[str, ...]:
         record.name,
         record.consumer_type,
         "x".join(map(str, record.shape)),
-        f"{record.action}: {done}" if done else record.action,
+        (f"{record.action}: {done}" if done else record.action) + (f" ({record.note})" if record.note else ""),
         f"{record.bits_per_weight:.3f}",
         _size(record.bytes_before),
         _size(record.bytes_after),

@@ -65,3 +65,25 @@ def test_table(report: cto.CompressionReport) -> None:
     assert all(record.name in line for record, line in zip(report.weights, lines[2:], strict=False))
     assert f"{len(report.compressed)} of {len(report)} weights palettized" in lines[len(report) + 2]
     assert "\n" not in repr(report)
+
+
+def test_actions_and_notes(report: cto.CompressionReport) -> None:
+    values = report.to_dict()
+    first = values["weights"][0]
+    for operation, action in (
+        ("palettize", "palettized"),
+        ("quantize", "quantized"),
+        ("prune", "pruned"),
+        ("decompress", "decompressed"),
+    ):
+        values["operation"] = operation
+        first |= {"action": action, "reason": None, "scheme": "the scheme", "note": "a remark"}
+        made = cto.CompressionReport(values)
+        assert made.weights[0].note == "a remark"
+        assert made.weights[0] in made.compressed
+        lines = str(made).splitlines()
+        assert f"{action}: the scheme (a remark)" in lines[2]
+        assert f"{len(made.compressed)} of {len(made)} weights {action} " in lines[len(made) + 2]
+        assert repr(made).startswith(f"CompressionReport({operation}: ")
+    del first["note"]  # a report of an earlier version
+    assert cto.CompressionReport(values).weights[0].note is None
