@@ -21,6 +21,7 @@ extern PyMethodDef quantization_methods[];
 extern PyMethodDef pruning_methods[];
 extern PyMethodDef kmeans_methods[];
 extern PyMethodDef packing_methods[];
+extern PyMethodDef statistics_methods[];
 extern PyMethodDef packages_methods[];
 extern PyMethodDef compression_methods[];
 

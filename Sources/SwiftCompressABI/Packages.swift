@@ -10,6 +10,7 @@ import Synchronization
 private final class OpenPackage: @unchecked Sendable {
     let package: ModelPackage
     private let list = Mutex<WeightList?>(nil)
+    private let constantList = Mutex<ConstantList?>(nil)
 
     init(path: String) throws { package = try ModelPackage(path: path) }
 
@@ -21,6 +22,26 @@ private final class OpenPackage: @unchecked Sendable {
             list = made
             return made
         }
+    }
+
+    /// Likewise; their tensors are numbered after the weights.
+    var constants: ConstantList {
+        let first = weights.values.count
+        return constantList.withLock { list in
+            if let list { return list }
+            let made = ConstantList(package.model, firstTensor: first)
+            list = made
+            return made
+        }
+    }
+
+    /// The value with this number in either list; nil without one.
+    func value(_ number: Int) -> MILValue? {
+        let stored = weights.values
+        if stored.indices.contains(number) { return stored[number] }
+        guard number >= stored.count else { return nil }
+        let more = constants.values
+        return number - stored.count < more.count ? more[number - stored.count] : nil
     }
 
     static func at(_ pointer: OpaquePointer) -> OpenPackage {
@@ -60,8 +81,9 @@ public func swc_package_describe(
             case SWC_DESCRIBE_OPERATIONS: try encodeJSON(listOperations(open.package.model))
             case SWC_DESCRIBE_WEIGHTS:
                 try encodeJSON(WeightPart(open.weights))
+            case SWC_DESCRIBE_CONSTANTS: try encodeJSON(open.constants.part)
             default:
-                throw invalid("[package] part: found \(part), allowed 0, 1, 2")
+                throw invalid("[package] part: found \(part), allowed 0, 1, 2, 3")
             }
         json.pointee = swc_text(copying: bytes)
     }
@@ -74,11 +96,10 @@ public func swc_package_tensor(
 ) -> swc_status {
     status(error) {
         let open = OpenPackage.at(package)
-        let values = open.weights.values
-        guard values.indices.contains(Int(number)) else {
-            throw invalid("[package] weight: found \(number), allowed 0 to \(values.count - 1)")
+        guard let value = open.value(Int(number)) else {
+            throw invalid("[package] weight: found \(number), allowed a number of the lists of weights and constants")
         }
-        let stored = try open.package.tensorBytes(of: values[Int(number)])
+        let stored = try open.package.tensorBytes(of: value)
         data.pointee = stored.baseAddress
         bytes.pointee = stored.count
     }

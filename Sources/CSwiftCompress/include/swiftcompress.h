@@ -351,6 +351,18 @@ swc_status swc_pack_bits(const uint8_t *_Nonnull codes, int64_t count, int32_t n
 swc_status swc_unpack_bits(const uint8_t *_Nonnull packed, int64_t packed_bytes, int64_t count, int32_t nbits,
                            int32_t is_signed, uint8_t *_Nonnull codes, swc_error *_Nonnull error);
 
+// MARK: - Statistics of arrays
+
+/// 8-bit integers of either sign; beside SWC_FLOAT16 and the others.
+enum { SWC_BYTE = 3 };
+
+/// Counts elements.
+/// - data: `count` elements, fewer than 2^32, of `type`: SWC_FLOAT16, SWC_FLOAT32, SWC_FLOAT64 or SWC_BYTE.
+/// - near_zero: how many have a magnitude of 1e-12 or less; the bound is rounded to the type, so for float16 it is 0.
+/// - distinct: how many different values there are. Zeros of both signs are one, and so are all NaNs.
+swc_status swc_weight_statistics(const void *_Nonnull data, int64_t count, int32_t type, const swc_run *_Nonnull run,
+                                 int64_t *_Nonnull near_zero, int64_t *_Nonnull distinct, swc_error *_Nonnull error);
+
 // MARK: - Packages
 
 /// An opened package, read-only. Its weight files are mapped: one that another program shortens meanwhile ends the
@@ -364,14 +376,16 @@ swc_status swc_package_open(const char *_Nonnull path, swc_package *_Nullable *_
 /// Closes what `swc_package_open` opened, and nothing else; pointers into it become invalid. Null is fine.
 void swc_package_close(swc_package *_Nullable package);
 
-/// Describes the package in JSON, in one of three parts; the keys are those of `PackageDescription.swift`.
-enum { SWC_DESCRIBE_MODEL = 0, SWC_DESCRIBE_OPERATIONS = 1, SWC_DESCRIBE_WEIGHTS = 2 };
+/// Describes the package in JSON, in one of four parts; the keys are those of `PackageDescription.swift` and
+/// `ConstantDescription.swift`.
+enum { SWC_DESCRIBE_MODEL = 0, SWC_DESCRIBE_OPERATIONS = 1, SWC_DESCRIBE_WEIGHTS = 2, SWC_DESCRIBE_CONSTANTS = 3 };
 swc_status swc_package_describe(const swc_package *_Nonnull package, int32_t part, swc_text *_Nonnull json,
                                 swc_error *_Nonnull error);
 
-/// The stored bytes of weight `number` in the list of SWC_DESCRIBE_WEIGHTS: dense, in C order, aligned for their type,
-/// elements narrower than a byte packed. They lie in the mapped file, or belong to the package; either way they are
-/// valid until it is closed. `data` is null where there are none.
+/// The stored bytes of weight `number` in the list of SWC_DESCRIBE_WEIGHTS, or of the constant in that of
+/// SWC_DESCRIBE_CONSTANTS whose `tensor` it is: dense, in C order, aligned for their type, elements narrower than a
+/// byte packed. They lie in the mapped file, or belong to the package; either way they are valid until it is closed.
+/// `data` is null where there are none.
 swc_status swc_package_tensor(const swc_package *_Nonnull package, int64_t number, const void *_Nullable *_Nonnull data,
                               size_t *_Nonnull bytes, swc_error *_Nonnull error);
 

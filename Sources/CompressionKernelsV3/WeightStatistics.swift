@@ -1,0 +1,1 @@
+../CompressionKernels/Support/WeightStatistics.swift
