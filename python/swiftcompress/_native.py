@@ -44,6 +44,7 @@ from swiftcompress._core import (  # noqa: E402  (after the check above)
     scatter_nonzero,
     unpack_bits,
     unpalettize,
+    weight_statistics,
 )
 
 __all__ = [
@@ -65,4 +66,5 @@ __all__ = [
     "scatter_nonzero",
     "unpack_bits",
     "unpalettize",
+    "weight_statistics",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swiftcompress._core import _Package
 
 # Parts of the description (swiftcompress.h).
-_MODEL, _OPERATIONS, _WEIGHTS = range(3)
+_MODEL, _OPERATIONS, _WEIGHTS, _CONSTANTS = range(4)
 
 # MIL's names of types that NumPy has too.
 _NUMPY_TYPES = {
@@ -129,9 +129,7 @@ class Weights(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         number, stored = self._entries[name]
-        array = _elements(_native.package_tensor(self._package, number), stored.dtype, stored.bits, stored.shape)
-        array.flags.writeable = False
-        return array
+        return _tensor(self._package, number, stored.dtype, stored.bits, stored.shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -244,7 +242,7 @@ class ModelPackage:
         function has several times gets ``#2``, ``#3``, ... from the second on.
         """
         stored = [StoredWeight(**{**entry, "shape": tuple(entry["shape"])}) for entry in self._weight_part["weights"]]
-        names = _unique_names([(entry.function, entry.name) for entry in stored])
+        names = unique_names([(entry.function, entry.name) for entry in stored])
         return Weights(
             self._package,
             {name: (number, entry) for number, (name, entry) in enumerate(zip(names, stored, strict=True))},
@@ -256,7 +254,7 @@ class ModelPackage:
         found = [
             CompressedWeight(**{**entry, "shape": tuple(entry["shape"])}) for entry in self._weight_part["compressed"]
         ]
-        names = _unique_names([(entry.function, entry.name) for entry in found])
+        names = unique_names([(entry.function, entry.name) for entry in found])
         return dict(zip(names, found, strict=True))
 
     def decompressed(self, name: str) -> Array:
@@ -292,6 +290,15 @@ class ModelPackage:
             return self.weights[name].copy()
         raise KeyError(name)
 
+    def _constants(self) -> dict[str, Any]:
+        """Constant arrays and the operations that take them (Sources/SwiftCompressABI/ConstantDescription.swift)."""
+        part: dict[str, Any] = self._describe(_CONSTANTS)
+        return part
+
+    def _constant(self, entry: dict[str, Any]) -> Array:
+        """The array of one entry of `_constants`."""
+        return _tensor(self._package, entry["tensor"], entry["dtype"], entry["bits"], tuple(entry["shape"]))
+
     # Writing
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -311,7 +318,7 @@ class ModelPackage:
         return f"ModelPackage({self.path!r}, {self.model_type}, specification version {self.specification_version})"
 
 
-def _unique_names(pairs: list[tuple[str, str]]) -> list[str]:
+def unique_names(pairs: list[tuple[str, str]]) -> list[str]:
     """Names that are unique: qualified by the function where several have it, numbered where one has it repeatedly."""
     functions: dict[str, set[str]] = {}
     for function, name in pairs:
@@ -329,6 +336,13 @@ def _unique_names(pairs: list[tuple[str, str]]) -> list[str]:
         taken.add(unique)
         result.append(unique)
     return result
+
+
+def _tensor(package: "_Package", number: int, dtype: str, bits: int, shape: tuple[int, ...]) -> Array:
+    """A stored array, read-only: a view of the mapped file, or a copy where NumPy has no type for its elements."""
+    array = _elements(_native.package_tensor(package, number), dtype, bits, shape)
+    array.flags.writeable = False
+    return array
 
 
 def _elements(raw: Array, dtype: str, bits: int, shape: tuple[int, ...]) -> Array:

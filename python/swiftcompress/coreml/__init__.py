@@ -10,6 +10,12 @@ from swiftcompress.coreml.config import (
     OptimizationConfig,
 )
 from swiftcompress.coreml.decompress import decompress_weights
+from swiftcompress.coreml.metadata import (
+    CoreMLOpMetaData,
+    CoreMLWeightMetaData,
+    WeightsMetadata,
+    get_weights_metadata,
+)
 from swiftcompress.coreml.palettize import palettize_weights
 from swiftcompress.coreml.prune import prune_weights
 from swiftcompress.coreml.quantize import linear_quantize_weights
@@ -18,6 +24,8 @@ from swiftcompress.report import CompressionReport, WeightRecord
 __all__ = [
     "CompressionGranularity",
     "CompressionReport",
+    "CoreMLOpMetaData",
+    "CoreMLWeightMetaData",
     "OpCompressorConfig",
     "OpLinearQuantizerConfig",
     "OpMagnitudePrunerConfig",
@@ -25,7 +33,9 @@ __all__ = [
     "OpThresholdPrunerConfig",
     "OptimizationConfig",
     "WeightRecord",
+    "WeightsMetadata",
     "decompress_weights",
+    "get_weights_metadata",
     "linear_quantize_weights",
     "palettize_weights",
     "prune_weights",

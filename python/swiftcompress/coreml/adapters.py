@@ -6,6 +6,7 @@ from typing import Any
 
 from swiftcompress._checks import message
 from swiftcompress.coreml.config import OpCompressorConfig, OptimizationConfig
+from swiftcompress.model_package import ModelPackage
 
 
 def as_config(operation: str, config: Any, kinds: tuple[type[OpCompressorConfig], ...]) -> OptimizationConfig:
@@ -77,12 +78,33 @@ def _is_from_coremltools(value: Any, name: str) -> bool:
     )
 
 
-def save_mlmodel(operation: str, model: Any, path: str) -> None:
-    """Write an MLModel, with the changes made to its description, as a package."""
+def as_package(operation: str, model: Any) -> ModelPackage:
+    """A path, a `ModelPackage` or an MLModel, opened for reading.
+
+    An MLModel is read where coremltools keeps its package; changes that were made to its description since are not in it.
+    """
+    if isinstance(model, ModelPackage):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return ModelPackage(model)
+    if is_mlmodel(model):
+        _require_package(operation, model)
+        return ModelPackage(model.package_path)
+    raise TypeError(
+        message(operation, "model", type(model).__name__, "a path, a ModelPackage, or an MLModel of coremltools")
+    )
+
+
+def _require_package(operation: str, model: Any) -> None:
     if not model.is_package:
         raise ValueError(
             message(operation, "model", "an MLModel without a package", "an MLModel of the ML Program kind")
         )
+
+
+def save_mlmodel(operation: str, model: Any, path: str) -> None:
+    """Write an MLModel, with the changes made to its description, as a package."""
+    _require_package(operation, model)
     model.save(path)
 
 

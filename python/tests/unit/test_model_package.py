@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import swiftcompress as sc
-from swiftcompress.model_package import _elements, _unique_names
+from swiftcompress.model_package import _elements, unique_names
 
 
 def test_outline(fixtures: Path) -> None:
@@ -81,7 +81,7 @@ def test_functions_qualify_names(fixtures: Path) -> None:
     ],
 )
 def test_names_are_unique(pairs: list[tuple[str, str]], expected: list[str]) -> None:
-    assert _unique_names(pairs) == expected
+    assert unique_names(pairs) == expected
 
 
 @pytest.mark.parametrize(
