@@ -69,6 +69,10 @@ def test_targets(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="minimum_deployment_target"):
         cto.linear_quantize_weights(ios16, config, minimum_deployment_target="iOS99")
     assert not list(tmp_path.iterdir())
+    raised = cto.linear_quantize_weights(ios16, config, minimum_deployment_target="iOS18")
+    assert raised.report.specification_version == (7, 9)
+    assert raised.weights["linear_weight.data"].dtype == np.int8
+    assert raised.weights.info("linear_weight.data").dtype == "int4"
 
 
 def test_joint_compression(source: Path) -> None:
