@@ -85,7 +85,7 @@ public struct PalettizerConfig: Sendable, Equatable {
 // MARK: - JSON
 
 extension PalettizerConfig {
-    private static let keys = [
+    static let keys = [
         "type", "mode", "nbits", "granularity", "group_size", "channel_axis", "cluster_dim",
         "enable_per_channel_scale", "weight_threshold", "lut_function",
     ]

@@ -109,7 +109,7 @@ public struct ThresholdPrunerConfig: Sendable, Equatable {
 // MARK: - JSON
 
 extension MagnitudePrunerConfig {
-    private static let keys = ["type", "target_sparsity", "block_size", "n_m_ratio", "dim", "weight_threshold"]
+    static let keys = ["type", "target_sparsity", "block_size", "n_m_ratio", "dim", "weight_threshold"]
 
     init(json: JSONValue, path: String) throws {
         let fields = try OptionFields(json, path: path, allowed: Self.keys, operation: .prune)
@@ -139,7 +139,7 @@ extension MagnitudePrunerConfig {
 }
 
 extension ThresholdPrunerConfig {
-    private static let keys = ["type", "threshold", "minimum_sparsity_percentile", "weight_threshold"]
+    static let keys = ["type", "threshold", "minimum_sparsity_percentile", "weight_threshold"]
 
     init(json: JSONValue, path: String) throws {
         let fields = try OptionFields(json, path: path, allowed: Self.keys, operation: .prune)

@@ -71,7 +71,7 @@ public struct QuantizerConfig: Sendable, Equatable {
 // MARK: - JSON
 
 extension QuantizerConfig {
-    private static let keys = ["type", "mode", "dtype", "granularity", "block_size", "weight_threshold"]
+    static let keys = ["type", "mode", "dtype", "granularity", "block_size", "weight_threshold"]
 
     init(json: JSONValue, path: String) throws {
         let fields = try OptionFields(json, path: path, allowed: Self.keys, operation: .quantize)
