@@ -147,42 +147,6 @@ extension PackageInfo {
                 name: name, opset: index.opsets[name] ?? "", operations: operations.values.reduce(0, +),
                 operationTypes: operations)
         }
-        weights = Self.weights(index)
-    }
-
-    private static func weights(_ index: ProgramIndex) -> [Weight] {
-        var seen: Set<MILValue.Position> = []
-        var result: [(position: Int, weight: Weight)] = index.weights.map { weight in
-            let site = weight.site
-            let isShared = weight.value.position.map { !seen.insert($0).inserted } ?? false
-            return (
-                weight.range.lowerBound,
-                Weight(
-                    name: site.name, function: site.function, consumer: site.consumers.first?.name ?? "",
-                    consumerType: site.consumers.first?.type ?? "", dtype: site.type.name, shape: site.shape,
-                    bytes: weight.byteCount, bitsPerWeight: Double(site.type.bitWidth), compression: nil,
-                    isShared: isShared)
-            )
-        }
-        for compressed in index.compressed {
-            let storage = CompressedStorage(compressed)
-            let count = compressed.type?.elementCount ?? 0
-            result.append(
-                (
-                    compressed.operation.range.lowerBound,
-                    Weight(
-                        name: compressed.outputName, function: compressed.function,
-                        consumer: compressed.consumers.first?.name ?? "",
-                        consumerType: compressed.consumers.first?.type ?? "",
-                        dtype: compressed.type?.dataType?.name ?? "unknown", shape: compressed.type?.shape ?? [],
-                        bytes: storage.bytes,
-                        bitsPerWeight: count == 0 ? 0 : Double(storage.bytes * 8) / Double(count),
-                        compression: storage.text,
-                        isShared: storage.position.map { !seen.insert($0).inserted } ?? false)
-                ))
-        }
-        // A constant inside a chain is counted with it.
-        let inside = Set(index.weights.filter { $0.site.consumers.contains { $0.isConstexpr } }.map(\.range.lowerBound))
-        return result.filter { !inside.contains($0.position) }.sorted { $0.position < $1.position }.map(\.weight)
+        weights = StoredWeight.all(index).map(\.info)
     }
 }
