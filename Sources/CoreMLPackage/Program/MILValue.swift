@@ -33,6 +33,12 @@ public struct MILValue: @unchecked Sendable {
     /// Those bytes.
     public var encodedBytes: UnsafeRawBufferPointer { view.file.bytes(view.range) }
 
+    /// Both are written with the same bytes. Equal values may be written differently, and a reference into a weight file
+    /// says nothing about what is there.
+    public func isWritten(like other: MILValue) -> Bool {
+        encodedBytes.elementsEqual(other.encodedBytes)
+    }
+
     /// The immediate tensor, when this is one.
     public var immediateTensor: MILTensorValue? {
         if case .immediate(.tensor(let tensor)) = content { tensor } else { nil }

@@ -1,14 +1,6 @@
 import CoreMLPackage
 import TensorCompression
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
-
 /// What a comparison of a written package with its source found.
 public struct VerificationReport: Codable, Sendable, Equatable {
     public struct Weight: Codable, Sendable, Equatable {
@@ -28,6 +20,18 @@ public struct VerificationReport: Codable, Sendable, Equatable {
         public var maxError: Double?
         public var meanSquaredError: Double?
 
+        public init(
+            name: String, function: String, state: State, snrDecibel: Double? = nil, maxError: Double?,
+            meanSquaredError: Double?
+        ) {
+            self.name = name
+            self.function = function
+            self.state = state
+            self.snrDecibel = snrDecibel
+            self.maxError = maxError
+            self.meanSquaredError = meanSquaredError
+        }
+
         enum CodingKeys: String, CodingKey {
             case name
             case function
@@ -41,6 +45,11 @@ public struct VerificationReport: Codable, Sendable, Equatable {
     public var weights: [Weight]
     /// What is not as it should be; empty when the package is good.
     public var problems: [String]
+
+    public init(weights: [Weight], problems: [String]) {
+        self.weights = weights
+        self.problems = problems
+    }
 }
 
 /// Expands every compressed weight of `written` and compares it with `source`; checks that everything else is the same.
@@ -52,11 +61,11 @@ public struct VerificationReport: Codable, Sendable, Equatable {
 public func verifyCompression(
     of written: ModelPackage, against source: ModelPackage, report: CompressionReport? = nil, threads: Int = 0
 ) throws -> VerificationReport {
-    try PackageComparison(written: written, source: source, report: report)
+    try Verifier(written: written, source: source, report: report)
         .run(WorkPool(threads: threads), report: report)
 }
 
-private struct PackageComparison: Sendable {
+private struct Verifier: Sendable {
     let written: ModelPackage
     let source: ModelPackage
     let before: ProgramIndex
@@ -144,20 +153,17 @@ private struct PackageComparison: Sendable {
         let found = try evaluator.evaluate(pair.operation, named: pair.subject.outputName)
         let decoded = try scaled(found, site, evaluator)
         guard decoded.type == original.type, decoded.shape == original.shape else { return nil }
-        let isEqual =
-            decoded.bytes.count == original.bytes.count
-            && memcmp(decoded.start(as: UInt8.self), original.start(as: UInt8.self), original.bytes.count) == 0
+        let isEqual = haveSameBytes(decoded.bytes, original.bytes)
         var result = VerificationReport.Weight(
             name: pair.subject.outputName, function: site.function, state: .identical, snrDecibel: nil, maxError: 0,
             meanSquaredError: 0)
         if pair.operation.type == "const", pair.subject.compressed == nil { return isEqual ? result : nil }
         guard original.type == .float16 || original.type == .float32 else { return isEqual ? result : nil }
-        let measures =
+        let measured =
             isEqual
             ? .exact
-            : ErrorMeasures(
-                try errorStatistics(
-                    original.view(), decoded: UnsafeRawPointer(decoded.start(as: UInt8.self)), pool: pool))
+            : try measureError(original.bytes, decoded.bytes, original.type, shape: original.shape, pool: pool)
+        guard let measures = measured else { return nil }
         result.state = .decoded
         result.snrDecibel = measures.snrDecibel
         result.maxError = measures.maxError
