@@ -1,5 +1,11 @@
 import TensorCompression
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
 /// What a run did: one record per weight, in program order.
 public struct CompressionReport: Codable, Sendable, Equatable {
     public struct Change<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
@@ -29,6 +35,23 @@ public struct CompressionReport: Codable, Sendable, Equatable {
         case warnings
         case packageBytes = "package_bytes"
         case seconds
+    }
+}
+
+extension CompressionReport {
+    /// Reads a report that `encodeJSON` or the command wrote.
+    public init(json bytes: [UInt8]) throws {
+        do {
+            self = try JSONDecoder().decode(CompressionReport.self, from: Data(bytes))
+        } catch {
+            throw CompressionError(
+                kind: .invalidArgument, message: "[report] found text that is no report, allowed the JSON of one")
+        }
+    }
+
+    /// Of the name of an operation, e.g. `pruned`.
+    package static func pastTense(_ operation: String) -> String {
+        operation.hasSuffix("e") ? operation + "d" : operation + "ed"
     }
 }
 
