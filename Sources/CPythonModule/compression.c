@@ -56,7 +56,28 @@ static PyObject *compress(PyObject *module, PyObject *arguments) {
     return result;
 }
 
+PyDoc_STRVAR(report_html_doc, "report_html(report as JSON bytes) -> HTML as bytes");
+
+static PyObject *report_html(PyObject *module, PyObject *arguments) {
+    const char *report;
+    Py_ssize_t length;
+    PyObject *result = NULL;
+    swc_text html = {NULL, 0};
+    core_call call;
+    if (!PyArg_ParseTuple(arguments, "y#:report_html", &report, &length))
+        return NULL;
+    call_begin(&call, 0);
+    call_leave(&call);
+    swc_status status = swc_report_html(report, (size_t)length, &html, &call.error);
+    call_enter(&call);
+    if (call_check(module, &call, status) == 0)
+        result = PyBytes_FromStringAndSize(html.data, (Py_ssize_t)html.length);
+    swc_text_free(&html);
+    return result;
+}
+
 PyMethodDef compression_methods[] = {
     {"compress", compress, METH_VARARGS, compress_doc},
+    {"report_html", report_html, METH_VARARGS, report_html_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -29,6 +29,18 @@ public func swc_compress(
     }
 }
 
+@c @implementation
+public func swc_report_html(
+    _ report: UnsafePointer<CChar>, _ reportLength: Int, _ html: UnsafeMutablePointer<swc_text>,
+    _ error: UnsafeMutablePointer<swc_error>
+) -> swc_status {
+    html.pointee = swc_text()
+    return status(error) {
+        let json = Array(UnsafeRawBufferPointer(start: report, count: reportLength))
+        html.pointee = swc_text(copying: try CompressionReport.html(json: json))
+    }
+}
+
 private func customPalette(
     _ function: swc_lut_function, _ context: UnsafeMutableRawPointer?, _ number: Int, _ values: UnsafeRawBufferPointer,
     _ type: FloatType, _ shape: [Int]

@@ -1,8 +1,13 @@
 """The report of a compression: one record for each weight."""
 
 import json
+import os
+import secrets
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+from swiftcompress import _native
 
 # What the operations do to a weight.
 _DONE = {"palettize": "palettized", "quantize": "quantized", "prune": "pruned", "decompress": "decompressed"}
@@ -110,6 +115,25 @@ class CompressionReport:
         """Copy the report as dictionaries, lists, numbers and text: what the command prints with ``--json``."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
         return copy
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as a page for a browser, complete in one file; an existing file is replaced in one step.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be written.
+        """
+        target = Path(path)
+        page = _native.report_html(json.dumps(self._values).encode())
+        temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(page)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def __len__(self) -> int:
         return len(self.weights)

@@ -418,6 +418,11 @@ swc_status swc_compress(const char *_Nonnull input, const char *_Nonnull output,
                         size_t options_length, const swc_compress_callbacks *_Nonnull callbacks,
                         swc_text *_Nonnull report, swc_error *_Nonnull error);
 
+/// Makes a page for a browser of a report: one HTML text that loads nothing from elsewhere.
+/// - report: JSON of `CompressionReport`, as `swc_compress` gives it; `report_length` bytes.
+swc_status swc_report_html(const char *_Nonnull report, size_t report_length, swc_text *_Nonnull html,
+                           swc_error *_Nonnull error);
+
 // MARK: - The command
 
 /// Runs the `swiftcompress` command, `arguments[0]` being its name; ends the process with its exit status.
