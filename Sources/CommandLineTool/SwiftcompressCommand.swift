@@ -15,19 +15,24 @@ public struct SwiftcompressCommand: ParsableCommand {
         commandName: "swiftcompress",
         abstract: "Compresses the weights of Core ML packages (.mlpackage).",
         discussion: """
-            Reads an ML Program package, replaces its weights by lookup tables and codes of a few bits, and writes a \
-            package that Core ML runs as before. Everything else in the package stays as it is.
+            Reads an ML Program package, stores its weights in fewer bits, and writes a package that Core ML runs as \
+            before. Everything else in the package stays as it is, and nothing half-written is ever left behind.
 
             Examples:
               swiftcompress info Model.mlpackage
               swiftcompress palettize Model.mlpackage -o Small.mlpackage --nbits 4
-              swiftcompress palettize Model.mlpackage -o Model.mlpackage --nbits 4 \\
-                  --granularity per-grouped-channel --group-size 16
+              swiftcompress quantize Model.mlpackage -o Small.mlpackage --dtype int4 \\
+                  --granularity per-block --block-size 32 --html report.html
+              swiftcompress prune Model.mlpackage -o Sparse.mlpackage --target-sparsity 0.5
+              swiftcompress compare Model.mlpackage Small.mlpackage
 
             Exit status: 0 done, 1 failed, 64 wrong usage, 130 interrupted.
             """,
         version: SWC_VERSION,
-        subcommands: [PalettizeCommand.self, InfoCommand.self])
+        subcommands: [
+            PalettizeCommand.self, QuantizeCommand.self, PruneCommand.self, DecompressCommand.self, InfoCommand.self,
+            CompareCommand.self,
+        ])
 
     public init() {}
 
@@ -37,7 +42,7 @@ public struct SwiftcompressCommand: ParsableCommand {
 
     /// Runs the command.
     /// - Parameter arguments: without the program's name.
-    /// - Returns: the exit status: 0, 1, 64 or 130.
+    /// - Returns: the exit status: 0, 1, 64 or 130, or 2 of `compare --exit-code`.
     public static func run(_ arguments: [String]) -> Int32 {
         do {
             var command = try parseAsRoot(arguments)

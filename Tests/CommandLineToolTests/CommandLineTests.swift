@@ -4,74 +4,8 @@ import XCTest
 
 @testable import CommandLineTool
 
-/// Runs the built command as a shell does.
-final class CommandLineTests: XCTestCase {
-    private struct Outcome {
-        var status: Int32
-        var output: String
-        var errors: String
-    }
-
-    private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("ModelCompressionTests/Fixtures")
-
-    private var folder = URL(fileURLWithPath: "/")
-
-    override func setUpWithError() throws {
-        folder = FileManager.default.temporaryDirectory.appendingPathComponent("swiftcompress-cli-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    }
-
-    override func tearDownWithError() throws {
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder.path)
-        try FileManager.default.removeItem(at: folder)
-    }
-
-    private static var executable: URL {
-        #if os(macOS)
-        let products = Bundle(for: CommandLineTests.self).bundleURL.deletingLastPathComponent()
-        #else
-        let products = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        #endif
-        return products.appendingPathComponent("swiftcompress")
-    }
-
-    private func start(_ arguments: [String]) throws -> (process: Process, outcome: () throws -> Outcome) {
-        let process = Process()
-        process.executableURL = Self.executable
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-        let files = ["stdout", "stderr"].map { folder.appendingPathComponent(".\($0)-\(UUID().uuidString)") }
-        for file in files { XCTAssertTrue(FileManager.default.createFile(atPath: file.path, contents: nil)) }
-        process.standardOutput = try FileHandle(forWritingTo: files[0])
-        process.standardError = try FileHandle(forWritingTo: files[1])
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        return (
-            process,
-            {
-                process.waitUntilExit()
-                let texts = try files.map { try String(contentsOf: $0, encoding: .utf8) }
-                for file in files { try FileManager.default.removeItem(at: file) }
-                let isSignal = process.terminationReason == .uncaughtSignal
-                return Outcome(
-                    status: process.terminationStatus + (isSignal ? 1000 : 0), output: texts[0], errors: texts[1])
-            }
-        )
-    }
-
-    private func run(_ arguments: String...) throws -> Outcome { try start(arguments).outcome() }
-
-    private func fixture(_ name: String) -> String { Self.fixtures.appendingPathComponent("\(name).mlpackage").path }
-
-    private func contents() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-    }
-
-    private func json(_ text: String) throws -> [String: Any] {
-        try XCTUnwrap(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
-    }
-
+/// `palettize`, `info`, and what all commands have in common.
+final class CommandLineTests: CommandTestCase {
     // MARK: - Deployment target
 
     func testRaisingTheTarget() throws {
@@ -79,7 +13,7 @@ final class CommandLineTests: XCTestCase {
         let arguments = ["palettize", fixture("mixed_ios16"), "-o", "out.mlpackage"] + grouped
         let refused = try start(arguments).outcome()
         XCTAssertEqual(refused.status, 1)
-        XCTAssertTrue(refused.errors.contains("raise it with minimum_deployment_target iOS18"), refused.errors)
+        XCTAssertTrue(refused.errors.contains("raise it by minimum_deployment_target"), refused.errors)
         let raised = try start(arguments + ["--minimum-deployment-target", "macOS15", "--verify"]).outcome()
         XCTAssertEqual(raised.status, 0, raised.errors)
         XCTAssertTrue(raised.output.contains("Specification version: 7 -> 9 (iOS18)"), raised.output)
@@ -100,7 +34,8 @@ final class CommandLineTests: XCTestCase {
         let version = try run("--version")
         XCTAssertEqual(version.status, 0)
         XCTAssertEqual(version.output, "0.1.0\n")
-        for arguments in [["--help"], ["help", "palettize"], ["palettize", "--help"], ["info", "-h"]] {
+        let commands = ["palettize", "quantize", "prune", "decompress", "info", "compare"]
+        for arguments in [["--help"], ["help", "palettize"], ["info", "-h"]] + commands.map({ [$0, "--help"] }) {
             let help = try start(arguments).outcome()
             XCTAssertEqual(help.status, 0)
             XCTAssertEqual(help.errors, "")
@@ -109,7 +44,8 @@ final class CommandLineTests: XCTestCase {
         let palettize = try run("palettize", "--help").output
         let flags = [
             "--output", "--nbits", "--mode", "--granularity", "--group-size", "--channel-axis", "--cluster-dim",
-            "--per-channel-scale", "--weight-threshold", "--threads", "--json", "--strict", "--verify",
+            "--per-channel-scale", "--weight-threshold", "--threads", "--json", "--strict", "--verify", "--config",
+            "--joint", "--html", "--minimum-deployment-target", "--compat",
         ]
         for flag in flags { XCTAssertTrue(palettize.contains(flag), flag) }
     }
@@ -313,36 +249,5 @@ final class CommandLineTests: XCTestCase {
         XCTAssertEqual(result.status, 130, result.errors)
         XCTAssertTrue(result.errors.contains("interrupted; nothing was written"), result.errors)
         XCTAssertEqual(try contents(), ["m.mlpackage"])
-    }
-}
-
-final class TextTests: XCTestCase {
-    func testNumbers() {
-        XCTAssertEqual(Text.fixed(3.14159, 2), "3.14")
-        XCTAssertEqual(Text.fixed(-0.005, 1), "0.0")
-        XCTAssertEqual(Text.fixed(2, 3), "2.000")
-        XCTAssertEqual(Text.fixed(1.05, 0), "1")
-        XCTAssertEqual(Text.fixed(-12.75, 1), "-12.8")
-        XCTAssertEqual(Text.fixed(.infinity, 1), "inf")
-        XCTAssertEqual(Text.bytes(999), "999 B")
-        XCTAssertEqual(Text.bytes(1500), "1.5 kB")
-        XCTAssertEqual(Text.bytes(12_345_678), "12.35 MB")
-        XCTAssertEqual(Text.shape([]), "scalar")
-        XCTAssertEqual(Text.shape([2, 3]), "2x3")
-    }
-
-    func testTableColumns() {
-        XCTAssertEqual(
-            Text.table(["name", "n"], [["a", "10"], ["long name", "5"]], alignRight: [false, true]),
-            "name        n\na          10\nlong name   5")
-    }
-
-    func testProgressLineFitsTheTerminal() {
-        let progress = CompressionProgress(
-            weightsDone: 1, weightsTotal: 2, bytesDone: 500, bytesTotal: 1000, name: String(repeating: "x", count: 200))
-        let line = ProgressBar.line("palettize", progress, columns: 80)
-        XCTAssertEqual(line.count, 79)
-        XCTAssertTrue(
-            line.hasPrefix("palettize [############            ]  50%  1/2 weights  500 B of 1.0 kB  xx"), line)
     }
 }

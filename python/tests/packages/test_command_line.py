@@ -67,6 +67,13 @@ def test_over_the_input(packages: Any, tmp_path: Path) -> None:
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--cluster-dim", "0"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--threads", "-1"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--no-such-option"],
+    ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--config", "c.yaml"],
+    ["quantize", "IN", "-o", "OUT", "--dtype", "int3"],
+    ["quantize", "IN", "-o", "OUT", "--block-size", "32"],
+    ["prune", "IN", "-o", "OUT"],
+    ["prune", "IN", "-o", "OUT", "--target-sparsity", "0.5", "--n-m-ratio", "2:4"],
+    ["decompress", "IN"],
+    ["compare", "IN"],
     ["no-such-command"],
     ["info"],
 ], ids=" ".join)  # fmt: skip
@@ -125,7 +132,7 @@ def test_info(packages: Any, name: str, target: str) -> None:
 
 
 def test_version_and_help() -> None:
-    for arguments in (["--help"], ["--version"], ["palettize", "--help"], ["info", "--help"]):
+    for arguments in (["--help"], ["--version"], ["palettize", "--help"], ["compare", "--help"]):
         run = ours.run_command(*arguments)
         assert run.returncode == 0
         assert run.stdout.strip()

@@ -6,8 +6,10 @@ enum ReportText {
         var parts: [String] = []
         let compressed = report.weights.filter { $0.action != .declined }
         if !compressed.isEmpty { parts.append(table(compressed, withFunction: isMultiFunction(report))) }
+        let noted = report.weights.filter { $0.note != nil }
+        if !noted.isEmpty { parts.append("Notes:\n" + list(noted) { $0.note ?? "" }) }
         let declined = report.weights.filter { $0.action == .declined }
-        if !declined.isEmpty { parts.append(list(declined)) }
+        if !declined.isEmpty { parts.append("Left as they are:\n" + list(declined) { $0.reason ?? "" }) }
         parts.append(summary(report, compressed))
         if let verification, verification.problems.isEmpty {
             let decoded = verification.weights.filter { $0.state == .decoded }.count
@@ -26,22 +28,26 @@ enum ReportText {
         let rows = records.map { record in
             [
                 withFunction ? "\(record.function)/\(record.name)" : record.name, record.consumerType,
-                Text.shape(record.shape), record.nbits.map(String.init) ?? "", Text.fixed(record.bitsPerWeight, 3),
+                Text.shape(record.shape), record.scheme ?? record.action.rawValue, Text.fixed(record.bitsPerWeight, 3),
                 Text.bytes(record.bytesBefore), Text.bytes(record.bytesAfter),
-                record.snrDecibel.map { Text.fixed($0, 1) } ?? "exact", Text.fixed(record.seconds, 3),
+                noise(record), Text.fixed(record.seconds, 3),
             ]
         }
         return Text.table(
-            ["weight", "used by", "shape", "bits", "bits/weight", "before", "after", "SNR dB", "seconds"], rows,
-            alignRight: [false, false, false, true, true, true, true, true, true])
+            ["weight", "used by", "shape", "how", "bits/weight", "before", "after", "SNR dB", "seconds"], rows,
+            alignRight: [false, false, false, false, true, true, true, true, true])
     }
 
-    /// Weights left alone, those with the same reason together.
-    private static func list(_ records: [WeightRecord]) -> String {
+    private static func noise(_ record: WeightRecord) -> String {
+        record.snrDecibel.map { Text.fixed($0, 1) } ?? (record.maxError == 0 ? "exact" : "")
+    }
+
+    /// Weights with the same text together.
+    private static func list(_ records: [WeightRecord], _ text: (WeightRecord) -> String) -> String {
         var order: [String] = []
         var names: [String: [String]] = [:]
         for record in records {
-            let reason = record.reason ?? ""
+            let reason = text(record)
             if names[reason] == nil { order.append(reason) }
             names[reason, default: []].append(record.name)
         }
@@ -50,14 +56,16 @@ enum ReportText {
             let shown = all.prefix(3).joined(separator: ", ") + (all.count > 3 ? " and \(all.count - 3) more" : "")
             return "  \(shown): \(reason)"
         }
-        return "Left as they are:\n" + lines.joined(separator: "\n")
+        return lines.joined(separator: "\n")
     }
 
     private static func summary(_ report: CompressionReport, _ compressed: [WeightRecord]) -> String {
         let before = compressed.reduce(0) { $0 + $1.bytesBefore }
         let after = compressed.reduce(0) { $0 + $1.bytesAfter }
         let elements = compressed.reduce(0) { $0 + $1.shape.reduce(1, *) }
-        var text = "\(compressed.count) of \(Text.count(report.weights.count, "weight")) \(report.operation)d"
+        var text =
+            "\(compressed.count) of \(Text.count(report.weights.count, "weight")) "
+            + CompressionReport.pastTense(report.operation)
         if !compressed.isEmpty {
             text += ": \(Text.bytes(before)) -> \(Text.bytes(after)), "
             text += Text.fixed(Double(after * 8) / Double(max(elements, 1)), 3) + " bits per weight"
