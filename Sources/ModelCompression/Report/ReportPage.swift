@@ -159,7 +159,7 @@ struct ReportPage {
     private func row(_ record: WeightRecord) -> String {
         let cells = [
             cell("name", sort: nil, "<code>\(name(record))</code><small>\(escaped(details(record)))</small>"),
-            cell("how", sort: nil, escaped(record.scheme ?? record.action.rawValue) + note(record)),
+            cell("how", sort: nil, breakable(record.scheme ?? record.action.rawValue) + note(record)),
             cell(
                 "size", sort: Double(record.bytesBefore),
                 sizeBar(record) + "\(Text.bytes(record.bytesBefore)) → \(Text.bytes(record.bytesAfter))"),
@@ -200,10 +200,13 @@ struct ReportPage {
                 + "</div><span class=\"\(grade)\">\(Text.fixed(value, 1)) dB</span>")
     }
 
-    /// Long names may break behind their separators.
     private func name(_ record: WeightRecord) -> String {
-        let text = escaped(isMultiFunction ? "\(record.function)/\(record.name)" : record.name)
-        return text.reduce(into: "") { $0 += "_/.".contains($1) ? "\($1)<wbr>" : String($1) }
+        breakable(isMultiFunction ? "\(record.function)/\(record.name)" : record.name)
+    }
+
+    /// Long names may break behind their separators.
+    private func breakable(_ text: String) -> String {
+        escaped(text).reduce(into: "") { $0 += "_/.".contains($1) ? "\($1)<wbr>" : String($1) }
     }
 
     private func details(_ record: WeightRecord) -> String {

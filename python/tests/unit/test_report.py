@@ -87,3 +87,35 @@ def test_actions_and_notes(report: cto.CompressionReport) -> None:
         assert repr(made).startswith(f"CompressionReport({operation}: ")
     del first["note"]  # a report of an earlier version
     assert cto.CompressionReport(values).weights[0].note is None
+
+
+def test_page(report: cto.CompressionReport, tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    report.to_html(target)
+    page = target.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    text = page.replace("<wbr>", "")
+    assert all(f"<code>{record.name}</code>" in text for record in report.weights)
+    assert "http" not in page
+    report.to_html(str(target))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_escapes_names(report: cto.CompressionReport, tmp_path: Path) -> None:
+    values = report.to_dict()
+    values["weights"][0]["name"] = "<b>&\u00e9"
+    cto.CompressionReport(values).to_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;&amp;\u00e9" in page
+    assert "<b>" not in page
+
+
+def test_page_that_cannot_be_written(report: cto.CompressionReport, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        report.to_html(tmp_path / "missing" / "report.html")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        report.to_html(tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
