@@ -57,7 +57,7 @@ extension CompressionOptions {
     ///   - tree: the parsed file; YAML and JSON have the same.
     ///   - operation: what the file must be for; nil: what its `config_type` says.
     /// - Throws: `CompressionError`: the key, what was found, what is allowed.
-    public init(configurationFile tree: JSONValue, operation: Operation? = nil) throws {
+    package init(configurationFile tree: JSONValue, operation: Operation? = nil) throws {
         let named = operation ?? .palettize
         let keys = ["config_type", "global_config", "op_type_configs", "op_name_configs"]
         let fields = try OptionFields(tree, path: "", allowed: keys, operation: named)
