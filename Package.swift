@@ -51,7 +51,8 @@ targets += [
     .target(name: "CSwiftCompress"),
     .target(name: "JSONText"),
     .target(name: "CompressionKernels", swiftSettings: baseline),
-    .target(name: "CommandLineTool", dependencies: ["CSwiftCompress", "ModelCompression", argumentParser]),
+    .target(
+        name: "CommandLineTool", dependencies: ["CSwiftCompress", "JSONText", "ModelCompression", argumentParser]),
     .target(
         name: "SwiftCompressABI",
         dependencies: ["CSwiftCompress", "TensorCompression", "ModelCompression", "CommandLineTool"]),
@@ -74,7 +75,7 @@ targets += [
         exclude: ["Fixtures"]),
     .testTarget(
         name: "CommandLineToolTests",
-        dependencies: ["CommandLineTool", "ModelCompression", "TestSupport", "swiftcompress"]),
+        dependencies: ["CommandLineTool", "JSONText", "ModelCompression", "TestSupport", "swiftcompress"]),
 ]
 
 // MARK: - Python extension module

@@ -1,3 +1,4 @@
+import JSONText
 import ModelCompression
 import XCTest
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ModelCompression
+import TensorCompression
 
 /// `swiftcompress quantize`.
 struct QuantizeCommand: CompressingCommand {
@@ -27,7 +28,7 @@ struct QuantizeCommand: CompressingCommand {
     var dtype: QuantizerConfig.DataType?
 
     @Option(help: "How the range is chosen. (default: linear-symmetric)")
-    var mode: QuantizerConfig.Mode?
+    var mode: QuantizationMode?
 
     @Option(help: "Which elements share a scale. (default: per-channel)")
     var granularity: QuantizerConfig.Granularity?

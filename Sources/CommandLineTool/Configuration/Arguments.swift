@@ -20,7 +20,7 @@ extension DashedChoice {
 extension PalettizerConfig.Granularity: DashedChoice {}
 extension QuantizerConfig.DataType: DashedChoice {}
 
-extension QuantizerConfig.Mode: DashedChoice {
+extension QuantizationMode: DashedChoice {
     public static var allValueDescriptions: [String: String] {
         [
             "linear": "from the least to the greatest value, 0 included, with a zero point",

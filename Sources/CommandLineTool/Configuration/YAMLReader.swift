@@ -1,3 +1,4 @@
+import JSONText
 import ModelCompression
 
 /// Reads the YAML of configuration files: one document of block and flow collections, quoted and plain scalars,

@@ -1,3 +1,4 @@
+import JSONText
 import ModelCompression
 
 /// What an unquoted word of a YAML text means: the rules of YAML 1.1, which PyYAML and therefore coremltools follow.

@@ -1,3 +1,4 @@
+import JSONText
 import ModelCompression
 
 /// A scalar as it is written.
