@@ -16,23 +16,29 @@
 @inline(__always)
 func roundedToHalf(_ value: Float) -> Float { floatValue(half: halfBits(float: value)) }
 
+/// 0 where all is well, otherwise 1. No branch, unlike `&&`, so that loops vectorise; for the same reason each loop below
+/// writes few arrays.
+@inline(__always)
+private func flag(_ plain: Bool) -> UInt8 { plain ? 0 : 1 }
+
 /// Symmetric ranges of binary16.
 /// - levels: qmax - qmin.
 public func symmetricScales(
     _ high: UnsafePointer<UInt16>, _ count: Int, _ levels: Float, _ scale: UnsafeMutablePointer<UInt16>,
     _ divisor: UnsafeMutablePointer<Float>, _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
+    for i in 0..<count {
+        let most = floatValue(half: high[i])
+        divisor[i] = roundedToHalf(roundedToHalf(most + most) / levels)
+    }
+    for i in 0..<count { scale[i] = halfBits(float: divisor[i]) }
     let reach = levels / 2 + 0.5
     var any: UInt8 = 0
     for i in 0..<count {
         let most = floatValue(half: high[i])
-        let bits = halfBits(float: roundedToHalf(most + most) / levels)
-        let step = floatValue(half: bits)
-        scale[i] = bits
-        divisor[i] = step
-        let plain = (step > 0) && (step <= 65504) && (most <= reach * step)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let outside = flag(divisor[i] > 0) | flag(divisor[i] <= 65504) | flag(most <= reach * divisor[i])
+        odd[i] = outside
+        any |= outside
     }
     return any
 }
@@ -42,15 +48,19 @@ public func symmetricScales(
     _ high: UnsafePointer<Float>, _ count: Int, _ levels: Float, _ scale: UnsafeMutablePointer<Float>,
     _ divisor: UnsafeMutablePointer<Float>, _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
+    for i in 0..<count {
+        let most = high[i]
+        divisor[i] = (most + most) / levels
+    }
+    for i in 0..<count { scale[i] = divisor[i] }
     let reach = levels / 2 + 0.5
     var any: UInt8 = 0
     for i in 0..<count {
-        let step = (high[i] + high[i]) / levels
-        scale[i] = step
-        divisor[i] = step
-        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] / step <= reach)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let most = high[i]
+        let outside =
+            flag(divisor[i] > 0) | flag(divisor[i] <= .greatestFiniteMagnitude) | flag(most / divisor[i] <= reach)
+        odd[i] = outside
+        any |= outside
     }
     return any
 }
@@ -60,15 +70,19 @@ public func symmetricScales(
     _ high: UnsafePointer<Double>, _ count: Int, _ levels: Double, _ scale: UnsafeMutablePointer<Double>,
     _ divisor: UnsafeMutablePointer<Double>, _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
+    for i in 0..<count {
+        let most = high[i]
+        divisor[i] = (most + most) / levels
+    }
+    for i in 0..<count { scale[i] = divisor[i] }
     let reach = levels / 2 + 0.5
     var any: UInt8 = 0
     for i in 0..<count {
-        let step = (high[i] + high[i]) / levels
-        scale[i] = step
-        divisor[i] = step
-        let plain = (step > 0) && (step <= .greatestFiniteMagnitude) && (high[i] / step <= reach)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let most = high[i]
+        let outside =
+            flag(divisor[i] > 0) | flag(divisor[i] <= .greatestFiniteMagnitude) | flag(most / divisor[i] <= reach)
+        odd[i] = outside
+        any |= outside
     }
     return any
 }
@@ -81,25 +95,27 @@ public func linearParameters(
     _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
     let levels = qmax - qmin
+    for i in 0..<count {
+        let (negative, positive) = (floatValue(half: low[i]), floatValue(half: high[i]))
+        let range = roundedToHalf(positive + negative)
+        let numerator = roundedToHalf(roundedToHalf(qmin * positive) + roundedToHalf(qmax * negative))
+        divisor[i] = roundedToHalf(range / levels)
+        offset[i] = clampedRound(roundedToHalf(numerator / range), qmin, qmax)
+    }
+    for i in 0..<count { scale[i] = halfBits(float: divisor[i]) }
+    for i in 0..<count { zero[i] = UInt8(truncatingIfNeeded: (offset[i] + 12_582_912).bitPattern) }
     var any: UInt8 = 0
     for i in 0..<count {
-        let negative = floatValue(half: low[i])
-        let positive = floatValue(half: high[i])
-        let range = roundedToHalf(positive + negative)
-        let bits = halfBits(float: range / levels)
-        let step = floatValue(half: bits)
+        let (negative, positive) = (floatValue(half: low[i]), floatValue(half: high[i]))
+        let step = divisor[i]
         let numerator = roundedToHalf(roundedToHalf(qmin * positive) + roundedToHalf(qmax * negative))
-        let point = clampedRound(roundedToHalf(numerator / range), qmin, qmax)
-        scale[i] = bits
-        divisor[i] = step
-        offset[i] = point
-        zero[i] = UInt8(truncatingIfNeeded: (point + 12_582_912).bitPattern)
-        let inReach = (positive <= (qmax - point + 0.5) * step) && (negative <= (point - qmin + 0.5) * step)
-        let plain =
-            (step > 0) && (inReach || step >= 0x1p-14) && (abs(numerator) <= 65504) && (positive <= 32752)
-            && (negative <= 32752)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let short =
+            flag(positive <= (qmax - offset[i] + 0.5) * step) | flag(negative <= (offset[i] - qmin + 0.5) * step)
+        let outside =
+            flag(step > 0) | (flag(step >= 0x1p-14) & short) | flag(abs(numerator) <= 65504)
+            | flag(positive <= 32752) | flag(negative <= 32752)
+        odd[i] = outside
+        any |= outside
     }
     return any
 }
@@ -112,23 +128,28 @@ public func linearParameters(
     _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
     let levels = qmax - qmin
+    for i in 0..<count {
+        let (negative, positive) = (low[i], high[i])
+        let range = positive + negative
+        let numerator = qmin * positive + qmax * negative
+        divisor[i] = range / levels
+        offset[i] = clampedRound(numerator / range, qmin, qmax)
+    }
+    for i in 0..<count { scale[i] = divisor[i] }
+    for i in 0..<count { zero[i] = UInt8(truncatingIfNeeded: (offset[i] + 12_582_912).bitPattern) }
     let half = Float.greatestFiniteMagnitude / 2
     var any: UInt8 = 0
     for i in 0..<count {
-        let range = high[i] + low[i]
-        let step = range / levels
-        let numerator = qmin * high[i] + qmax * low[i]
-        let point = clampedRound(numerator / range, qmin, qmax)
-        scale[i] = step
-        divisor[i] = step
-        offset[i] = point
-        zero[i] = UInt8(truncatingIfNeeded: (point + 12_582_912).bitPattern)
-        let inReach = (high[i] / step <= qmax - point + 0.5) && (low[i] / step <= point - qmin + 0.5)
-        let plain =
-            (step > 0) && (inReach || step >= Float.leastNormalMagnitude)
-            && (abs(numerator) <= .greatestFiniteMagnitude) && (high[i] <= half) && (low[i] <= half)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let (negative, positive) = (low[i], high[i])
+        let step = divisor[i]
+        let numerator = qmin * positive + qmax * negative
+        let short = flag(positive / step <= qmax - offset[i] + 0.5) | flag(negative / step <= offset[i] - qmin + 0.5)
+        let outside =
+            flag(step > 0) | (flag(step >= .leastNormalMagnitude) & short)
+            | flag(abs(numerator) <= .greatestFiniteMagnitude)
+            | flag(positive <= half) | flag(negative <= half)
+        odd[i] = outside
+        any |= outside
     }
     return any
 }
@@ -141,23 +162,28 @@ public func linearParameters(
     _ odd: UnsafeMutablePointer<UInt8>
 ) -> UInt8 {
     let levels = qmax - qmin
+    for i in 0..<count {
+        let (negative, positive) = (low[i], high[i])
+        let range = positive + negative
+        let numerator = qmin * positive + qmax * negative
+        divisor[i] = range / levels
+        offset[i] = clampedRound(numerator / range, qmin, qmax)
+    }
+    for i in 0..<count { scale[i] = divisor[i] }
+    for i in 0..<count { zero[i] = UInt8(truncatingIfNeeded: (offset[i] + 6_755_399_441_055_744).bitPattern) }
     let half = Double.greatestFiniteMagnitude / 2
     var any: UInt8 = 0
     for i in 0..<count {
-        let range = high[i] + low[i]
-        let step = range / levels
-        let numerator = qmin * high[i] + qmax * low[i]
-        let point = clampedRound(numerator / range, qmin, qmax)
-        scale[i] = step
-        divisor[i] = step
-        offset[i] = point
-        zero[i] = UInt8(truncatingIfNeeded: (point + 6_755_399_441_055_744).bitPattern)
-        let inReach = (high[i] / step <= qmax - point + 0.5) && (low[i] / step <= point - qmin + 0.5)
-        let plain =
-            (step > 0) && (inReach || step >= Double.leastNormalMagnitude)
-            && (abs(numerator) <= .greatestFiniteMagnitude) && (high[i] <= half) && (low[i] <= half)
-        odd[i] = plain ? 0 : 1
-        any |= plain ? 0 : 1
+        let (negative, positive) = (low[i], high[i])
+        let step = divisor[i]
+        let numerator = qmin * positive + qmax * negative
+        let short = flag(positive / step <= qmax - offset[i] + 0.5) | flag(negative / step <= offset[i] - qmin + 0.5)
+        let outside =
+            flag(step > 0) | (flag(step >= .leastNormalMagnitude) & short)
+            | flag(abs(numerator) <= .greatestFiniteMagnitude)
+            | flag(positive <= half) | flag(negative <= half)
+        odd[i] = outside
+        any |= outside
     }
     return any
 }

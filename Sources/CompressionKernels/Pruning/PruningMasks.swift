@@ -35,7 +35,7 @@ public func maskByNorm(
     _ mask: UnsafeMutablePointer<UInt8>
 ) -> Int {
     let bound = UInt16(truncatingIfNeeded: limit)
-    for i in 0..<count { mask[i] = (norms[i] > bound) && (source[i] & 0x7fff != 0) ? 1 : 0 }
+    for i in 0..<count { mask[i] = (norms[i] > bound ? 1 : 0) & (source[i] & 0x7fff != 0 ? 1 : 0) }
     return countOnes(mask, count)
 }
 
@@ -45,7 +45,7 @@ public func maskByNorm(
     _ mask: UnsafeMutablePointer<UInt8>
 ) -> Int {
     let bound = UInt32(truncatingIfNeeded: limit)
-    for i in 0..<count { mask[i] = (norms[i].bitPattern > bound) && (source[i] != 0) ? 1 : 0 }
+    for i in 0..<count { mask[i] = (norms[i].bitPattern > bound ? 1 : 0) & (source[i] != 0 ? 1 : 0) }
     return countOnes(mask, count)
 }
 
@@ -54,7 +54,7 @@ public func maskByNorm(
     _ source: UnsafePointer<Double>, _ norms: UnsafePointer<Double>, _ count: Int, _ limit: UInt64,
     _ mask: UnsafeMutablePointer<UInt8>
 ) -> Int {
-    for i in 0..<count { mask[i] = (norms[i].bitPattern > limit) && (source[i] != 0) ? 1 : 0 }
+    for i in 0..<count { mask[i] = (norms[i].bitPattern > limit ? 1 : 0) & (source[i] != 0 ? 1 : 0) }
     return countOnes(mask, count)
 }
 
