@@ -86,7 +86,10 @@ final class OptionsTests: XCTestCase {
             (#"{"op_names": 3}"#, "op_names: found 3, allowed an object"),
             (#"{"global": 4}"#, "global: found 4, allowed null or an object"),
             (#"{"num_threads": -1}"#, "num_threads: found -1, allowed a whole number of 0 or more"),
-            (#"{"operation": "shrink"}"#, "operation: found \"shrink\", allowed palettize, quantize, prune, decompress"),
+            (
+                #"{"operation": "shrink"}"#,
+                "operation: found \"shrink\", allowed palettize, quantize, prune, decompress"
+            ),
             (#"{"compat": "torch"}"#, "compat: found \"torch\", allowed null, coremltools"),
             (#"{"strict": 1}"#, "strict: found 1, allowed true, false"),
             ("[", "options: found text that is not JSON, allowed a JSON object"),

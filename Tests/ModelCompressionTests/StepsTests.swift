@@ -43,7 +43,8 @@ final class StepsTests: TemporaryFolderTestCase {
             XCTAssertEqual(reader.compressedWeights.count, expected.count, name)
             for (_, weight) in reader.compressedWeights {
                 XCTAssertEqual(
-                    crc32(try reader.decodedWeight(weight).bytes), expected[Fixtures.plainName(weight)], "\(name) \(weight)")
+                    crc32(try reader.decodedWeight(weight).bytes), expected[Fixtures.plainName(weight)],
+                    "\(name) \(weight)")
             }
         }
     }
@@ -73,7 +74,8 @@ final class StepsTests: TemporaryFolderTestCase {
             XCTAssertTrue(reader.compressedWeights.isEmpty, name)
             for (_, weight) in WeightReader(package).compressedWeights {
                 XCTAssertEqual(
-                    crc32(try reader.decodedWeight(weight).bytes), expected[Fixtures.plainName(weight)], "\(name) \(weight)")
+                    crc32(try reader.decodedWeight(weight).bytes), expected[Fixtures.plainName(weight)],
+                    "\(name) \(weight)")
             }
             XCTAssertEqual(written.model.specificationVersion, package.model.specificationVersion)
             let info = try PackageInfo(written)
@@ -118,7 +120,9 @@ final class StepsTests: TemporaryFolderTestCase {
         let dense = output("dense")
         _ = try compressWeights(
             of: try ModelPackage(path: path), to: dense, options: CompressionOptions(operation: .decompress))
-        let (before, after) = (try PackageInfo(Fixtures.package("mixed_ios18")), try PackageInfo(ModelPackage(path: dense)))
+        let (before, after) = (
+            try PackageInfo(Fixtures.package("mixed_ios18")), try PackageInfo(ModelPackage(path: dense))
+        )
         XCTAssertEqual(before.functions, after.functions)
         XCTAssertEqual(before.weights.map(\.name), after.weights.map(\.name))
     }

@@ -79,7 +79,11 @@ struct JointPass {
 
     private func quantizeTable(_ scheme: QuantizationScheme) throws -> EncodedWeight {
         let inner: MILOperation
-        if case .sparsePalettized(let operation) = ChainForm(chain) { inner = operation } else { inner = chain.operation }
+        if case .sparsePalettized(let operation) = ChainForm(chain) {
+            inner = operation
+        } else {
+            inner = chain.operation
+        }
         let table = try StoredOperation(evaluator: evaluator, operation: inner).required("lut")
         guard table.type == .float16 || table.type == .float32 else {
             throw CompressionError(kind: .declined, message: "[quantize] the lookup table holds \(table.type.name)")
@@ -123,7 +127,8 @@ struct JointPass {
             ]
         }
         let dequantized = EncodedOperation(
-            "constexpr_blockwise_shift_scale", suffix: "_lut", [("data", .array(codes))] + (try parts.factors(pool: pool)),
+            "constexpr_blockwise_shift_scale", suffix: "_lut",
+            [("data", .array(codes))] + (try parts.factors(pool: pool)),
             outputs: [(tableType, parts.layout.shape)])
         if inner.type == "constexpr_lut_to_dense" {
             return [

@@ -39,9 +39,13 @@ extension PalettizationScheme {
                 array.shape = scaling.scaleShape
                 factors.append((key, .array(array)))
             } else {
-                factors.append((key, try rescaled.map { body throws(CompressionError) in
-                    try body(value, scaling.scaleShape)
-                } ?? value))
+                factors.append(
+                    (
+                        key,
+                        try rescaled.map { body throws(CompressionError) in
+                            try body(value, scaling.scaleShape)
+                        } ?? value
+                    ))
             }
         }
         return [

@@ -133,8 +133,10 @@ final class PaletteParts {
     var scale: UnsafeMutableRawPointer? { scaleMemory.map { UnsafeMutableRawPointer($0.start(as: UInt8.self)) } }
 
     var lutArray: EncodedArray {
-        EncodedArray(type: type.milType, shape: layout.lutShape, memory: lutMemory.prefix(
-            layout.lutElementCount * type.byteCount))
+        EncodedArray(
+            type: type.milType, shape: layout.lutShape,
+            memory: lutMemory.prefix(
+                layout.lutElementCount * type.byteCount))
     }
 
     var scaleArray: EncodedArray? {

@@ -102,7 +102,8 @@ final class ProgramRewrite {
         guard case .blob(let file, let offset) = value.content, let type = value.type.tensor,
             let dataType = type.dataType, let shape = type.shape
         else { return try NewValue.copy(value) }
-        return NewValue.blob(dataType, shape: shape, file: file, offset: try writer.keepBlob(file: file, offset: offset))
+        return NewValue.blob(
+            dataType, shape: shape, file: file, offset: try writer.keepBlob(file: file, offset: offset))
     }
 
     // MARK: - Operations
@@ -165,7 +166,8 @@ final class ProgramRewrite {
         for part in parts.sorted(by: { $0.range.lowerBound > $1.range.lowerBound }) {
             let outputs = part.outputs.map(\.name)
             let isUnused = outputs.allSatisfy { name in
-                !kept.contains(name) && uses[name, default: 0] == index.uses[chain.function + "\u{0}" + name, default: 0]
+                !kept.contains(name)
+                    && uses[name, default: 0] == index.uses[chain.function + "\u{0}" + name, default: 0]
             }
             guard isUnused, !replaced.contains(part.range) else { continue }
             countUses(of: part)
@@ -228,7 +230,9 @@ extension ProgramRewrite {
     private func scaleOutputs(of subject: Subject, _ scale: EncodedArray, _ file: String?) throws -> String? {
         var first: String?
         for consumer in subject.site.consumers {
-            guard let entry = index.consumers[consumer.position], scaled.insert(consumer.position).inserted else { continue }
+            guard let entry = index.consumers[consumer.position], scaled.insert(consumer.position).inserted else {
+                continue
+            }
             let output = entry.operation.outputs[0]
             let shape = consumer.outputScaleShape(channels: scale.count, rank: subject.site.shape.count)
             let scaleName = freshName(subject.outputName + "_scale")

@@ -28,7 +28,8 @@ enum WeightScheme: Sendable, Hashable {
             let evaluator = ConstexprEvaluator(package: package, definitions: chain.definitions, pool: context.pool)
             return Self.dense(try evaluator.evaluate(chain.operation, named: chain.outputName))
         default:
-            throw CompressionError(kind: .internal, message: "[compress] '\(subject.site.name)' has another scheme's data")
+            throw CompressionError(
+                kind: .internal, message: "[compress] '\(subject.site.name)' has another scheme's data")
         }
     }
 

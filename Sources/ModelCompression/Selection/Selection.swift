@@ -59,7 +59,8 @@ struct Selector: Sendable {
         if let none = found.firstIndex(where: { $0.config == nil }) {
             let source = found[none].source
             if source == "global" { return .failure(.planned("no configuration applies to it")) }
-            let others = found.contains { $0.config != nil } ? " for \(site.consumers[none].text), which uses it too" : ""
+            let others =
+                found.contains { $0.config != nil } ? " for \(site.consumers[none].text), which uses it too" : ""
             return .failure(.planned("excluded by \(source)\(others)"))
         }
         var best = 0
