@@ -49,9 +49,45 @@ public func exactKMeans1D(
     _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
     _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
 ) -> Bool {
+    switch exactKMeans1DByPenalty(values, weights, count, k, scratch, centroids, firstIndex, cancelled) {
+    case 0: exactKMeans1DByLevels(values, weights, count, k, scratch, centroids, firstIndex, cancelled)
+    case 1: true
+    default: false
+    }
+}
+
+/// The same, only where the penalty decides (PenaltyPath.swift).
+///
+/// - Returns: 1: done. 0: not decided; the outputs are then undefined. -1: cancelled.
+public func exactKMeans1DByPenalty(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
+    _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
+) -> Int32 {
+    guard PenaltyPath.isWorthwhile(count, k) else { return 0 }
+    var path = PenaltyPath(count, k, scratch, cancelled)
+    switch path.solve(values, weights, firstIndex) {
+    case .cancelled: return -1
+    case .undecided: return 0
+    case .decided: break
+    }
+    for c in 0..<k {
+        let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : count
+        centroids[c] = mean(values, path.rows.w, 1, Int(firstIndex[c]), end)
+    }
+    return 1
+}
+
+/// The same, always level by level.
+public func exactKMeans1DByLevels(
+    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
+    _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
+) -> Bool {
     var rows = SmawkRows(count, scratch, cancelled)
     let kept = ArgminRows(count, keptLevels(k), scratch + SmawkRows.byteCount(count))
     rows.setPrefixSums(values, weights)
+    let weightsBefore = UnsafeRawPointer(rows.prefix).assumingMemoryBound(to: Double.self)
     for c in 0..<k {
         centroids[c] = 0
         firstIndex[c] = 0
@@ -66,7 +102,7 @@ public func exactKMeans1D(
             lowestKept = max(1, level &- keptLevelLimit &+ 1)
         }
         let start = level == 0 ? 0 : kept.column(level, end &- 1)
-        centroids[level] = mean(values, rows.prefix, start, end)
+        centroids[level] = mean(values, weightsBefore, 4, start, end)
         firstIndex[level] = Int32(truncatingIfNeeded: start)
         if start > end {
             // An empty cluster that begins after its end: lower clusters take values back from the higher ones.
@@ -104,14 +140,16 @@ private func computeLevels(
     return true
 }
 
-/// The weighted mean of values start..<end, by the reference's running update.
+/// The weighted mean of values start..<end, by the reference's running update; `before[i * stride]` is the weight before i.
 private func mean(
-    _ values: UnsafePointer<Double>, _ prefix: UnsafeMutablePointer<SIMD4<Double>>, _ start: Int, _ end: Int
+    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ stride: Int, _ start: Int, _ end: Int
 ) -> Double {
+    let first = before[start &* stride]
     var mean = 0.0
     var i = start
     while i < end {
-        mean += (values[i] - mean) * (prefix[i &+ 1].x - prefix[i].x) / (prefix[i &+ 1].x - prefix[start].x)
+        let weight = before[(i &+ 1) &* stride] - before[i &* stride]
+        mean += (values[i] - mean) * weight / (before[(i &+ 1) &* stride] - first)
         i &+= 1
     }
     return mean

@@ -1,0 +1,317 @@
+// The exact solver without the levels: finds the optimum by a penalty for each cluster, and accepts it where SMAWK with its
+// rounding would have found the same.
+//
+// (header to be written)
+
+/// What the search said.
+enum PathOutcome {
+    case cancelled
+    case undecided
+    case decided
+}
+
+struct PenaltyPath {
+    let count: Int
+    let k: Int
+    let rows: PenaltyRows
+    let coarse: PenaltyRows
+    /// The penalty with which `rows` was solved last, and how far from the least a cost may be to be looked at.
+    var penalty = 0.0
+    var reach = 0.0
+    /// What rounding of the prefix sums of w and w x, where there was any, adds to a cost, by the size of the values.
+    var sumNoise = 0.0
+    var weightNoise = 0.0
+    var leastWeight = Double.infinity
+    // The cells (level, position) on the ways that cost the least but for `reach`, from the highest level down.
+    let levelStarts: UnsafeMutablePointer<Int32>
+    let positions: UnsafeMutablePointer<Int32>
+    let wayStarts: UnsafeMutablePointer<Int32>
+    /// Where the last cluster of a cell may begin, in ascending order.
+    let ways: UnsafeMutablePointer<Int32>
+    let costs: UnsafeMutablePointer<Double>
+    /// Where it begins.
+    let chosen: UnsafeMutablePointer<Int32>
+
+    /// Comparisons must be decided by this many times their rounding.
+    static let safety = 128.0
+    static let unit = 0x1p-53
+
+    var cellLimit: Int { 2 &* k &+ 64 }
+    var wayLimit: Int { 4 &* k &+ 128 }
+
+    /// Below that the levels are as fast, or clusters are too small for the checks to succeed.
+    static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 512 && count >= 16 &* k }
+
+    /// - Parameter memory: that of `SmawkRows`, aligned to 32; of use only where `isWorthwhile`.
+    init(_ count: Int, _ k: Int, _ memory: UnsafeMutableRawPointer, _ cancelled: UnsafePointer<Int32>?) {
+        self.count = count
+        self.k = k
+        let sums = memory.assumingMemoryBound(to: Double.self)
+        let secondPlace: Int = (count &+ 1) &* 32 &+ 512
+        let second = memory + secondPlace
+        let starts = (second + count &* 16).assumingMemoryBound(to: Int32.self)
+        rows = PenaltyRows(count, sums, starts, cancelled)
+        let points = min(count / 4, max(1024, 16 &* k))
+        let coarseSums = second.assumingMemoryBound(to: Double.self)
+        coarse = PenaltyRows(points, coarseSums, starts + (count &+ 1), cancelled)
+        // The coarse sums are no longer needed when these are filled.
+        let cells = 2 &* k &+ 64
+        costs = coarseSums
+        let numbers = (second + cells &* 8).assumingMemoryBound(to: Int32.self)
+        positions = numbers
+        chosen = numbers + cells
+        wayStarts = numbers + 2 &* cells
+        levelStarts = numbers + (3 &* cells &+ 1)
+        ways = numbers + (3 &* cells &+ 1 &+ k)
+    }
+}
+
+// MARK: - The optimum
+
+extension PenaltyPath {
+    /// Fills `firstIndex` if it can.
+    @inline(never)
+    mutating func solve(
+        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>
+    ) -> PathOutcome {
+        guard setPrefixSums(values, weights) else { return .undecided }
+        setCoarseSums()
+        let spread = rows.cost(0, count)
+        guard spread > 0, spread <= 0x1p1000 else { return .undecided }
+        let cubed = Double(k) * Double(k) * Double(k)
+        penalty = spread / cubed
+        if findPenalty(coarse, 24) { centrePenalty() }
+        if rows.isCancelled() { return .cancelled }
+        guard findPenalty(rows, min(6, max(2, k / 6))) else { return rows.isCancelled() ? .cancelled : .undecided }
+        setReach(values)
+        let cells = collect()
+        guard cells > 0, decide(cells) else { return .undecided }
+        if rows.isCancelled() { return .cancelled }
+        guard check(values, Int(levelStarts[0])) else { return .undecided }
+        var cell = 0
+        var level = k &- 1
+        while level > 0 {
+            let start = chosen[cell]
+            firstIndex[level] = start
+            level &-= 1
+            cell = find(level, start)
+        }
+        firstIndex[0] = 0
+        return .decided
+    }
+
+    /// The sums that `SmawkRows` makes. False where weights are lost in them.
+    @inline(never)
+    mutating func setPrefixSums(_ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>) -> Bool {
+        let (ws, ys, zs) = (rows.w, rows.y, rows.z)
+        var (sumW, sumY, sumZ) = (0.0, 0.0, 0.0)
+        var (isExactW, isExactY, isAscending) = (true, true, true)
+        var largest = 0.0
+        var least = Double.infinity
+        ws[0] = 0
+        ys[0] = 0
+        zs[0] = 0
+        var i = 0
+        while i < count {
+            let x = values[i]
+            let w = weights[i]
+            let wx = w * x
+            let nextW = w + sumW
+            let nextY = wx + sumY
+            sumZ = w * x * x + sumZ
+            isExactW = isExactW && nextW - sumW == w && nextW - w == sumW
+            isExactY = isExactY && nextY - sumY == wx && nextY - wx == sumY
+            isAscending = isAscending && nextW > sumW
+            largest = max(largest, abs(nextY))
+            least = min(least, w)
+            sumW = nextW
+            sumY = nextY
+            ws[i &+ 1] = sumW
+            ys[i &+ 1] = sumY
+            zs[i &+ 1] = sumZ
+            i &+= 1
+        }
+        leastWeight = least
+        sumNoise = isExactY ? 0 : 8 * PenaltyPath.unit * largest
+        weightNoise = isExactW ? 0 : 8 * PenaltyPath.unit * sumW
+        return isAscending
+    }
+
+    func setCoarseSums() {
+        var i = 0
+        while i <= coarse.count {
+            let place = i &* count / coarse.count
+            coarse.w[i] = rows.w[place]
+            coarse.y[i] = rows.y[place]
+            coarse.z[i] = rows.z[place]
+            i &+= 1
+        }
+    }
+
+    /// Looks for a penalty that makes `k` clusters. Fine clusters cost about k^-2, so one cluster more saves about k^-3.
+    mutating func findPenalty(_ rows: PenaltyRows, _ tries: Int) -> Bool {
+        var low = 0.0
+        var high = Double.infinity
+        var tried = 0
+        while tried < tries {
+            let clusters = rows.solve(penalty)
+            if clusters == k { return true }
+            if clusters == 0 { return false }
+            if clusters > k { low = penalty } else { high = penalty }
+            let ratio = Double(clusters) / Double(k)
+            var next = penalty * (ratio * ratio * ratio)
+            if !(next > low && next < high) || tried > 5 {
+                next = high < .infinity ? low + (high - low) / 2 : 4 * low
+            }
+            penalty = next
+            tried &+= 1
+        }
+        return false
+    }
+
+    /// Moves a penalty that makes `k` clusters of the coarse sums from the border of its range, which is about 3 / k wide.
+    mutating func centrePenalty() {
+        let probe = 1.5 / Double(k)
+        if coarse.solve(penalty * (1 + probe)) == k {
+            penalty *= 1 + probe / 2
+        } else if coarse.solve(penalty * (1 - probe)) == k {
+            penalty *= 1 - probe / 2
+        }
+    }
+
+    mutating func setReach(_ values: UnsafePointer<Double>) {
+        let size = max(abs(values[0]), abs(values[count &- 1]))
+        reach = 64 * PenaltyPath.unit * (rows.z[count] + Double(k) * rows.f[count])
+        reach += 8 * (sumNoise * size + weightNoise * size * size)
+    }
+}
+
+// MARK: - The ways of least cost
+
+extension PenaltyPath {
+    /// Lists the cells of every level that the optimum may pass, and returns their number: 0 when there are too many.
+    @inline(never)
+    func collect() -> Int {
+        positions[0] = Int32(truncatingIfNeeded: count)
+        levelStarts[k &- 1] = 0
+        var cells = 1
+        var wayCount = 0
+        var cell = 0
+        var level = k &- 1
+        while level > 0 {
+            let below = cells
+            levelStarts[level &- 1] = Int32(truncatingIfNeeded: below)
+            while cell < below {
+                wayStarts[cell] = Int32(truncatingIfNeeded: wayCount)
+                let first = wayCount
+                guard collectWays(Int(positions[cell]), &wayCount) else { return 0 }
+                var way = first
+                while way < wayCount {
+                    guard Int(ways[way]) >= level, insert(ways[way], below, &cells) else { return 0 }
+                    way &+= 1
+                }
+                cell &+= 1
+            }
+            level &-= 1
+        }
+        while cell < cells {
+            wayStarts[cell] = Int32(truncatingIfNeeded: wayCount)
+            cell &+= 1
+        }
+        wayStarts[cells] = Int32(truncatingIfNeeded: wayCount)
+        return cells
+    }
+
+    /// Lists where the last cluster before `position` may begin. A block q..<q + size costs at least f[q] and the cost of the
+    /// shortest of its clusters; the size of the blocks adapts itself.
+    func collectWays(_ position: Int, _ wayCount: inout Int) -> Bool {
+        let limit = rows.f[position] - penalty + reach
+        var q = 0
+        var size = max(1, position / 8)
+        while q < position {
+            if q &+ size > position { size = position &- q }
+            if rows.f[q] + rows.cost(q &+ size &- 1, position) > limit {
+                q &+= size
+                size &+= size
+            } else if size > 1 {
+                size &>>= 1
+            } else {
+                guard wayCount < wayLimit else { return false }
+                ways[wayCount] = Int32(truncatingIfNeeded: q)
+                wayCount &+= 1
+                q &+= 1
+            }
+        }
+        return true
+    }
+
+    /// Adds a position to the ascending ones from cell `first` on.
+    func insert(_ position: Int32, _ first: Int, _ cells: inout Int) -> Bool {
+        var place = cells
+        while place > first && positions[place &- 1] > position { place &-= 1 }
+        if place > first && positions[place &- 1] == position { return true }
+        guard cells < cellLimit else { return false }
+        var last = cells
+        while last > place {
+            positions[last] = positions[last &- 1]
+            last &-= 1
+        }
+        positions[place] = position
+        cells &+= 1
+        return true
+    }
+
+    func find(_ level: Int, _ position: Int32) -> Int {
+        var cell = Int(levelStarts[level])
+        while positions[cell] != position { cell &+= 1 }
+        return cell
+    }
+
+    /// The cost of a cluster as `SmawkRows` computes it.
+    @inline(__always)
+    func clusterCost(_ start: Int, _ end: Int) -> Double {
+        let w = rows.w[end] - rows.w[start]
+        let y = rows.y[end] - rows.y[start]
+        let mean = y / w
+        var cost = rows.z[end] - rows.z[start]
+        cost += w * (mean * mean)
+        cost -= (2 * mean) * y
+        return cost
+    }
+
+    /// The costs of the cells from level 0 up, and of each the first way that costs the least. False where one is not as
+    /// cheap as the penalised optimum: the ways that were left out are then not known to cost more.
+    @inline(never)
+    func decide(_ cells: Int) -> Bool {
+        var level = 0
+        var cellEnd = cells
+        while level < k {
+            var cell = Int(levelStarts[level])
+            while cell < cellEnd {
+                let position = Int(positions[cell])
+                var best = Double.infinity
+                if level == 0 {
+                    best = clusterCost(0, position)
+                    chosen[cell] = 0
+                } else {
+                    var way = Int(wayStarts[cell])
+                    while way < Int(wayStarts[cell &+ 1]) {
+                        let start = Int(ways[way])
+                        let value = costs[find(level &- 1, ways[way])] + clusterCost(start, position)
+                        if value < best {
+                            best = value
+                            chosen[cell] = ways[way]
+                        }
+                        way &+= 1
+                    }
+                }
+                costs[cell] = best
+                guard best <= rows.f[position] - penalty * Double(level &+ 1) + reach / 4 else { return false }
+                cell &+= 1
+            }
+            cellEnd = Int(levelStarts[level])
+            level &+= 1
+        }
+        return true
+    }
+}
