@@ -42,31 +42,35 @@ extension PenaltyPath {
         return true
     }
 
-    /// Neighbouring columns a, a + 1 up to `start`, between the row before the last of start..<end and the row after it.
+    /// Neighbouring columns a, a + 1 up to `start`, between the row before the last of start..<end and the row after it. They
+    /// are taken together in ranges whose size adapts itself.
     func checkChains(_ values: UnsafePointer<Double>, _ start: Int, _ end: Int) -> Bool {
+        var near = start &- 1
+        if start &+ 1 == end {
+            // Nothing lies between this column and the row before.
+            if !(loss(near, start, start, end &+ 1) >= 2 * noise(values, near, end &+ 1)) { return false }
+            near &-= 1
+        }
         let after = rows.w[end &+ 1] - rows.w[end &- 1]
         let meanAfter = (rows.y[end &+ 1] - rows.y[end &- 1]) / after
-        var before = 1
-        while before <= start {
-            let near = start &- before
-            let far = max(0, start &- 4 &* before)
-            let most = noise(values, far, end &+ 1)
-            if near &+ 1 == end &- 1 {
-                // Nothing lies between the two.
-                let weight = rows.w[end &- 1] - rows.w[near]
-                let distance = meanAfter - values[near]
-                if !(weight * after / (weight + after) * distance * distance >= 8 * most) { return false }
-                if far == near { return true }
-            }
-            let from = min(near &+ 1, end &- 2)
-            let within = rows.w[end &- 1] - rows.w[from]
-            let mean = (rows.y[end &- 1] - rows.y[from]) / within
-            let moment = within * (mean - values[from &- 1])
+        var size = 1
+        while near >= 0 {
+            // The columns far...near.
+            let far = max(0, near &- size &+ 1)
+            let within = rows.w[end &- 1] - rows.w[near &+ 1]
+            let mean = (rows.y[end &- 1] - rows.y[near &+ 1]) / within
             let widest = rows.w[end &- 1] - rows.w[far]
-            var margin = moment * leastWeight * after / ((widest + after) * (widest + leastWeight))
+            let moment = within * (mean - values[near])
+            var margin = moment * leastWeight / (widest + leastWeight) * after / (widest + after)
             margin *= 2 * (meanAfter - mean)
-            if !(margin >= 8 * most) { return false }
-            before &*= 4
+            if margin >= 2 * noise(values, far, end &+ 1) {
+                near = far &- 1
+                size &+= size
+            } else if size > 1 {
+                size &>>= 1
+            } else {
+                return false
+            }
         }
         return true
     }
@@ -93,8 +97,7 @@ extension PenaltyPath {
     /// More than a comparison of two entries can err whose clusters lie in start..<end.
     @inline(__always)
     func noise(_ values: UnsafePointer<Double>, _ start: Int, _ end: Int) -> Double {
-        let size = max(abs(values[start]), abs(values[end &- 1]))
         let rounding = 32 * PenaltyPath.unit * ((rows.z[end] - rows.z[start]) + abs(rows.f[end]))
-        return rounding + (sumNoise * size + weightNoise * size * size)
+        return rounding + sumNoise * (values[end &- 1] - values[start])
     }
 }

@@ -18,9 +18,8 @@ struct PenaltyPath {
     /// The penalty with which `rows` was solved last, and how far from the least a cost may be to be looked at.
     var penalty = 0.0
     var reach = 0.0
-    /// What rounding of the prefix sums of w and w x, where there was any, adds to a cost, by the size of the values.
+    /// What rounding of the prefix sums of w and w x, where there was any, takes from a loss, by the spread of the values.
     var sumNoise = 0.0
-    var weightNoise = 0.0
     var leastWeight = Double.infinity
     // The cells (level, position) on the ways that cost the least but for `reach`, from the highest level down.
     let levelStarts: UnsafeMutablePointer<Int32>
@@ -33,7 +32,7 @@ struct PenaltyPath {
     let chosen: UnsafeMutablePointer<Int32>
 
     /// Comparisons must be decided by this many times their rounding.
-    static let safety = 128.0
+    static let safety = 64.0
     static let unit = 0x1p-53
 
     var cellLimit: Int { 2 &* k &+ 64 }
@@ -82,7 +81,7 @@ extension PenaltyPath {
         penalty = spread / cubed
         if findPenalty(coarse, 24) { centrePenalty() }
         if rows.isCancelled() { return .cancelled }
-        guard findPenalty(rows, min(6, max(2, k / 6))) else { return rows.isCancelled() ? .cancelled : .undecided }
+        guard findPenalty(rows, min(8, 2 &+ k / 4)) else { return rows.isCancelled() ? .cancelled : .undecided }
         setReach(values)
         let cells = collect()
         guard cells > 0, decide(cells) else { return .undecided }
@@ -133,7 +132,7 @@ extension PenaltyPath {
         }
         leastWeight = least
         sumNoise = isExactY ? 0 : 8 * PenaltyPath.unit * largest
-        weightNoise = isExactW ? 0 : 8 * PenaltyPath.unit * sumW
+        if !isExactW { sumNoise += 16 * PenaltyPath.unit * sumW * max(abs(values[0]), abs(values[count &- 1])) }
         return isAscending
     }
 
@@ -148,22 +147,31 @@ extension PenaltyPath {
         }
     }
 
-    /// Looks for a penalty that makes `k` clusters. Fine clusters cost about k^-2, so one cluster more saves about k^-3.
+    /// Looks for a penalty that makes `k` clusters. Where `rows` takes a number of clusters, the least penalised cost is a
+    /// line over the penalty, and the least of all lines is concave: between two of them, it is tried where they cross. That
+    /// finds a number between, or there is none. Before there are two: fine clusters cost about k^-2, so one more
+    /// saves about k^-3.
     mutating func findPenalty(_ rows: PenaltyRows, _ tries: Int) -> Bool {
-        var low = 0.0
-        var high = Double.infinity
+        var fewer = 0
+        var more = 0
+        var (costOfFewer, costOfMore) = (0.0, 0.0)
         var tried = 0
         while tried < tries {
             let clusters = rows.solve(penalty)
             if clusters == k { return true }
-            if clusters == 0 { return false }
-            if clusters > k { low = penalty } else { high = penalty }
-            let ratio = Double(clusters) / Double(k)
-            var next = penalty * (ratio * ratio * ratio)
-            if !(next > low && next < high) || tried > 5 {
-                next = high < .infinity ? low + (high - low) / 2 : 4 * low
+            if clusters == 0 || clusters == fewer || clusters == more { return false }
+            let cost = rows.f[rows.count] - penalty * Double(clusters)
+            if clusters > k {
+                (more, costOfMore) = (clusters, cost)
+            } else {
+                (fewer, costOfFewer) = (clusters, cost)
             }
-            penalty = next
+            if fewer > 0 && more > 0 {
+                penalty = (costOfFewer - costOfMore) / Double(more &- fewer)
+            } else {
+                let ratio = Double(clusters) / Double(k)
+                penalty *= ratio * ratio * ratio
+            }
             tried &+= 1
         }
         return false
@@ -180,9 +188,8 @@ extension PenaltyPath {
     }
 
     mutating func setReach(_ values: UnsafePointer<Double>) {
-        let size = max(abs(values[0]), abs(values[count &- 1]))
         reach = 64 * PenaltyPath.unit * (rows.z[count] + Double(k) * rows.f[count])
-        reach += 8 * (sumNoise * size + weightNoise * size * size)
+        reach += 8 * sumNoise * (values[count &- 1] - values[0])
     }
 }
 
