@@ -39,7 +39,7 @@ struct PenaltyPath {
     var wayLimit: Int { 4 &* k &+ 128 }
 
     /// Below that the levels are as fast, or clusters are too small for the checks to succeed.
-    static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 512 && count >= 16 &* k }
+    static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 256 && count >= 8 &* k }
 
     /// - Parameter memory: that of `SmawkRows`, aligned to 32; of use only where `isWorthwhile`.
     init(_ count: Int, _ k: Int, _ memory: UnsafeMutableRawPointer, _ cancelled: UnsafePointer<Int32>?) {
