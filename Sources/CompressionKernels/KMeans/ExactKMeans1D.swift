@@ -2,7 +2,8 @@
 //
 // Formula   D[l][i] = min over j of D[l-1][j-1] + cost(j, i), where D[l][i] is the least cost of values 0...i in l + 1
 //           clusters and cost(j, i) that of values j...i as one cluster, from prefix sums of w, w x and w x x.
-//           Each row of argmins is found by SMAWK: row minima of a totally monotone matrix (SmawkRows.swift).
+//           Each row of argmins is found by SMAWK: row minima of a totally monotone matrix (SmawkRows.swift). Where
+//           checks show the same end, one row of another programme takes the place of all (PenaltyPath.swift).
 // Paper     Gronlund, Larsen, Mathiasen, Nielsen, Schneider, Song: Fast Exact k-Means, k-Medians and Bregman
 //           Divergence Clustering in 1D (2017). Aggarwal, Klawe, Moran, Shor, Wilber: Geometric Applications of a
 //           Matrix-Searching Algorithm (1987).
@@ -12,9 +13,10 @@
 // Rounding  Binary64, every operation in the reference's order, none contracted. Rounding errors decide near-ties, so
 //           every comparison that can matter is made between the same numbers in the same order; an equal cost, and a
 //           NaN, is treated as the reference's `>=` (reduce) and `<` (interpolate) treat it.
-// Cost      O(k count) time. Memory: about 60 bytes a value for the sums, the stack and the columns, and 1/4 byte a
-//           value for each level of argmins, of which 256 are kept at most. For more clusters the levels below the kept
-//           ones are computed again when they are needed, over the full width, so that they are the same numbers.
+// Cost      O(k count) time level by level, about O(count log count) the short way. Memory: about 60 bytes a value for
+//           the sums, the stack and the columns, and 1/4 byte a value for each level of argmins, of which 256 are kept
+//           at most. For more clusters the levels below the kept ones are computed again when they are needed, over the
+//           full width, so that they are the same numbers.
 // Differs   The reference keeps D and T in full: 16 k bytes a value. It sorts its input with an unstable sort, whose
 //           order of equal values shows in the last bit; this takes distinct ascending values, as `numpy.unique` gives.
 
@@ -71,10 +73,7 @@ public func exactKMeans1DByPenalty(
     case .undecided: return 0
     case .decided: break
     }
-    for c in 0..<k {
-        let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : count
-        centroids[c] = mean(values, path.rows.w, 1, Int(firstIndex[c]), end)
-    }
+    setMeans(values, path.rows.w, count, k, firstIndex, centroids)
     return 1
 }
 
@@ -102,7 +101,7 @@ public func exactKMeans1DByLevels(
             lowestKept = max(1, level &- keptLevelLimit &+ 1)
         }
         let start = level == 0 ? 0 : kept.column(level, end &- 1)
-        centroids[level] = mean(values, weightsBefore, 4, start, end)
+        centroids[level] = mean(values, weightsBefore, 4, start, start, end, 0)
         firstIndex[level] = Int32(truncatingIfNeeded: start)
         if start > end {
             // An empty cluster that begins after its end: lower clusters take values back from the higher ones.
@@ -140,17 +139,73 @@ private func computeLevels(
     return true
 }
 
-/// The weighted mean of values start..<end, by the reference's running update; `before[i * stride]` is the weight before i.
+/// The weighted mean of values start..<end, by the reference's running update; `before[i * stride]` is the weight before i,
+/// and `mean` that of the values before `from`.
+@inline(__always)
 private func mean(
-    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ stride: Int, _ start: Int, _ end: Int
+    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ stride: Int, _ start: Int, _ from: Int,
+    _ end: Int, _ mean: Double
 ) -> Double {
     let first = before[start &* stride]
-    var mean = 0.0
-    var i = start
+    var mean = mean
+    var i = from
     while i < end {
         let weight = before[(i &+ 1) &* stride] - before[i &* stride]
         mean += (values[i] - mean) * weight / (before[(i &+ 1) &* stride] - first)
         i &+= 1
     }
     return mean
+}
+
+/// The means of all clusters, none of them empty. A step waits for the one before it, so four clusters go side by side.
+@inline(never)
+private func setMeans(
+    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ count: Int, _ k: Int,
+    _ firstIndex: UnsafePointer<Int32>, _ centroids: UnsafeMutablePointer<Double>
+) {
+    var c = 0
+    while c < k {
+        let fourth = c &+ 3 < k ? c &+ 3 : k &- 1
+        var common = count
+        var next = c
+        while next <= fourth {
+            common = min(common, (next &+ 1 < k ? Int(firstIndex[next &+ 1]) : count) &- Int(firstIndex[next]))
+            next &+= 1
+        }
+        var means = SIMD4<Double>(repeating: 0)
+        if c &+ 3 == fourth {
+            means = fourMeans(
+                values, before, Int(firstIndex[c]), Int(firstIndex[c &+ 1]), Int(firstIndex[c &+ 2]),
+                Int(firstIndex[fourth]), common)
+        } else {
+            common = 0
+        }
+        while c <= fourth {
+            let start = Int(firstIndex[c])
+            let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : count
+            centroids[c] = mean(values, before, 1, start, start &+ common, end, means.x)
+            means = SIMD4(means.y, means.z, means.w, 0)
+            c &+= 1
+        }
+    }
+}
+
+/// The means of the first `length` values from four places on.
+@inline(__always)
+private func fourMeans(
+    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ a: Int, _ b: Int, _ c: Int, _ d: Int,
+    _ length: Int
+) -> SIMD4<Double> {
+    let first = SIMD4(before[a], before[b], before[c], before[d])
+    var last = first
+    var means = SIMD4<Double>(repeating: 0)
+    var i = 0
+    while i < length {
+        let value = SIMD4(values[a &+ i], values[b &+ i], values[c &+ i], values[d &+ i])
+        let next = SIMD4(before[a &+ i &+ 1], before[b &+ i &+ 1], before[c &+ i &+ 1], before[d &+ i &+ 1])
+        means += (value - means) * (next - last) / (next - first)
+        last = next
+        i &+= 1
+    }
+    return means
 }

@@ -42,7 +42,8 @@ extension PenaltyPath {
         return true
     }
 
-    /// Neighbouring columns a, a + 1 up to `start`, between the row before the last of start..<end and the row after it. They
+    /// Neighbouring columns a, a + 1 up to `start`, between the row before the last of start..<end and the row after
+    /// it. They
     /// are taken together in ranges whose size adapts itself.
     func checkChains(_ values: UnsafePointer<Double>, _ start: Int, _ end: Int) -> Bool {
         var near = start &- 1
@@ -97,7 +98,7 @@ extension PenaltyPath {
     /// More than a comparison of two entries can err whose clusters lie in start..<end.
     @inline(__always)
     func noise(_ values: UnsafePointer<Double>, _ start: Int, _ end: Int) -> Double {
-        let rounding = 32 * PenaltyPath.unit * ((rows.z[end] - rows.z[start]) + abs(rows.f[end]))
+        let rounding = 32 * PenaltyPath.unit * ((rows.z[end] - rows.z[start]) + abs(rows.f[end])) + 0x1p-1000
         return rounding + sumNoise * (values[end &- 1] - values[start])
     }
 }

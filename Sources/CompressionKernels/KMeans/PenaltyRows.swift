@@ -1,14 +1,16 @@
 // Partitions into any number of clusters, each of which costs a penalty: one row of argmins in place of k.
 //
-// Formula   F[p] = min over q < p of F[q] + cost(q, p) + penalty, where cost(q, p) is that of values q..<p as one cluster,
-//           (Zp - Zq) - (Yp - Yq)^2 / (Wp - Wq) from prefix sums of w, w x and w x x.
-// Paper     Hirschberg, Larmore: The Least Weight Subsequence Problem (1987). Gronlund et al. (2017), section 4. Aggarwal,
-//           Schieber, Tokuyama: Finding a Minimum-Weight k-Link Path in Graphs with the Concave Monge Property (1994).
-// Goals     1. F[p] is never below the true minimum, nor above it, by more than a few roundings for each cluster. 2. Time.
-// Cost      Rows are found in chunks. F never falls, so a column inside a chunk (a, e] costs at least F[a] + penalty, and
-//           does not matter while the cluster that ends at a can be continued for less. So all columns of a chunk are known
-//           when it begins; its rows are found by halving, each between the argmins of its neighbours. A chunk is
-//           about a third of a cluster: about 2 log2 (rows of a cluster) costs a row, four at a time.
+// Formula   F[p] = min over q < p of F[q] + cost(q, p) + penalty, where cost(q, p) is that of values q..<p as one
+//           cluster, (Zp - Zq) - (Yp - Yq)^2 / (Wp - Wq) from prefix sums of w, w x and w x x.
+// Paper     Hirschberg, Larmore: The Least Weight Subsequence Problem (1987). Gronlund et al. (2017), section 4.
+//           Aggarwal, Schieber, Tokuyama: Finding a Minimum-Weight k-Link Path in Graphs with the Concave Monge
+//           Property (1994).
+// Goals     1. F[p] is never below the true minimum, nor above it, by more than a few roundings for each cluster. 2.
+//           Time.
+// Cost      Rows are found in chunks. F never falls, so a column inside a chunk (a, e] costs at least F[a] + penalty,
+//           and does not matter while the cluster that ends at a can be continued for less. So all columns of a chunk
+//           are known when it begins; its rows are found by halving, each between the argmins of its neighbours. A
+//           chunk is about a third of a cluster: about 2 log2 (rows of a cluster) costs a row, four at a time.
 //
 // A row's argmin lies between those of its neighbours in exact arithmetic. Rounding can put it outside where two costs
 // are equal but for rounding, and the cost that is found then differs by no more than that.
@@ -76,7 +78,8 @@ struct PenaltyRows {
         return clusters
     }
 
-    /// The last position up to which the cluster that begins at `from` can be continued for no more than a new cluster costs.
+    /// The last position up to which the cluster that begins at `from` can be continued for no more than a new cluster
+    /// costs.
     func chunkEnd(_ known: Int, _ from: Int) -> Int {
         let limit = f[known] - f[from]
         var low = known &+ 1
