@@ -73,7 +73,7 @@ public func exactKMeans1DByPenalty(
     case .undecided: return 0
     case .decided: break
     }
-    setMeans(values, path.rows.w, count, k, firstIndex, centroids)
+    path.setMeans(values, firstIndex, centroids)
     return 1
 }
 
@@ -157,35 +157,37 @@ private func mean(
     return mean
 }
 
-/// The means of all clusters, none of them empty. A step waits for the one before it, so four clusters go side by side.
-@inline(never)
-private func setMeans(
-    _ values: UnsafePointer<Double>, _ before: UnsafePointer<Double>, _ count: Int, _ k: Int,
-    _ firstIndex: UnsafePointer<Int32>, _ centroids: UnsafeMutablePointer<Double>
-) {
-    var c = 0
-    while c < k {
-        let fourth = c &+ 3 < k ? c &+ 3 : k &- 1
-        var common = count
-        var next = c
-        while next <= fourth {
-            common = min(common, (next &+ 1 < k ? Int(firstIndex[next &+ 1]) : count) &- Int(firstIndex[next]))
-            next &+= 1
-        }
-        var means = SIMD4<Double>(repeating: 0)
-        if c &+ 3 == fourth {
-            means = fourMeans(
-                values, before, Int(firstIndex[c]), Int(firstIndex[c &+ 1]), Int(firstIndex[c &+ 2]),
-                Int(firstIndex[fourth]), common)
-        } else {
-            common = 0
-        }
-        while c <= fourth {
-            let start = Int(firstIndex[c])
-            let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : count
-            centroids[c] = mean(values, before, 1, start, start &+ common, end, means.x)
-            means = SIMD4(means.y, means.z, means.w, 0)
-            c &+= 1
+extension PenaltyPath {
+    /// The means of all clusters, none of them empty. A step waits for the one before it, so four clusters go side by side.
+    @inline(never)
+    func setMeans(
+        _ values: UnsafePointer<Double>, _ firstIndex: UnsafePointer<Int32>, _ centroids: UnsafeMutablePointer<Double>
+    ) {
+        let before = UnsafePointer(rows.w)
+        var c = 0
+        while c < k {
+            let fourth = c &+ 3 < k ? c &+ 3 : k &- 1
+            var common = count
+            var next = c
+            while next <= fourth {
+                common = min(common, (next &+ 1 < k ? Int(firstIndex[next &+ 1]) : count) &- Int(firstIndex[next]))
+                next &+= 1
+            }
+            var means = SIMD4<Double>(repeating: 0)
+            if c &+ 3 == fourth {
+                means = fourMeans(
+                    values, before, Int(firstIndex[c]), Int(firstIndex[c &+ 1]), Int(firstIndex[c &+ 2]),
+                    Int(firstIndex[fourth]), common)
+            } else {
+                common = 0
+            }
+            while c <= fourth {
+                let start = Int(firstIndex[c])
+                let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : count
+                centroids[c] = mean(values, before, 1, start, start &+ common, end, means.x)
+                means = SIMD4(means.y, means.z, means.w, 0)
+                c &+= 1
+            }
         }
     }
 }
