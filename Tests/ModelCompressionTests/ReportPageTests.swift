@@ -16,7 +16,7 @@ final class ReportPageTests: XCTestCase {
     private func report(_ weights: [WeightRecord], warnings: [String] = []) -> CompressionReport {
         CompressionReport(
             input: "/models/A & B.mlpackage", output: "out.mlpackage", operation: "palettize",
-            specificationVersion: .init(before: 8, after: 9), weights: weights, warnings: warnings,
+            specificationVersion: .init(before: 8, after: 9), weights: weights, addedOperations: [], warnings: warnings,
             packageBytes: .init(before: 10_000, after: 2500), seconds: 1.5)
     }
 
