@@ -98,10 +98,16 @@ public func pruningError(
             piece throws(CompressionError) in
             let start = piece * pieceLength
             let length = min(pieceLength, count - start)
-            let decoded = try Scratch<Element>(zeroed: length, operation: "prune")
+            let scratch = try Scratch<Element>(length, operation: "prune")
             let work = try Scratch<Float>(2 * length, operation: "prune")
-            for i in 0..<length where mask[start + i] != 0 { decoded.pointer[i] = elements[start + i] }
-            Element.sumErrors(elements + start, decoded.pointer, length, work.pointer, places + 3 * piece)
+            let (original, kept, decoded) = (elements + start, mask + start, scratch.pointer)
+            let zero = Element(nearest: 0)
+            // A choice of two values, not a branch: which elements stay cannot be predicted.
+            for i in 0..<length {
+                let element = original[i]
+                decoded[i] = kept[i] != 0 ? element : zero
+            }
+            Element.sumErrors(original, decoded, length, work.pointer, places + 3 * piece)
         }
         return sums.total()
     }
