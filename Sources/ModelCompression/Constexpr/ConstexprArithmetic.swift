@@ -383,13 +383,15 @@ extension ConstexprArithmetic {
     private func sparseShiftScale(_ source: some ConstexprSource, output: Int) throws -> StoredTensor {
         let mask = try source.required("data_mask")
         guard mask.type == .uint1 else { throw ConstexprError("found a mask of \(mask.type.name), expected uint1") }
-        if output == 0 { return mask }
-        let data = try source.required("nonzero_data")
-        let codes = try scattered(data, mask)
+        return output == 0 ? mask : try gathered(try dense(source, mask), mask)
+    }
+
+    /// A function of its own, so that the codes are gone when the elements are gathered.
+    private func dense(_ source: some ConstexprSource, _ mask: StoredTensor) throws -> StoredTensor {
+        let codes = try scattered(try source.required("nonzero_data"), mask)
         let offset = try source.tensor("offset")?.unpacked(pool: pool)
-        let dense = try shiftScale(
+        return try shiftScale(
             WithoutDeclaration(source: source), data: codes, scale: try source.required("scale"), offset: offset)
-        return try gathered(dense, mask)
     }
 
     private func cast(_ source: some ConstexprSource) throws -> StoredTensor {
