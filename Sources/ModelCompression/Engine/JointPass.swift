@@ -255,7 +255,7 @@ struct JointPass {
         let entries = parts.lut.assumingMemoryBound(to: Double.self)
         let memory = try TensorMemory(byteCount: count)
         for index in 0..<count {
-            let entry = entries[index].rounded(context.cutsIntegerTables ? .towardZero : .toNearestOrEven)
+            let entry = entries[index].rounded(context.followsReference ? .towardZero : .toNearestOrEven)
             memory.start(as: UInt8.self)[index] =
                 type == .int8
                 ? UInt8(bitPattern: Int8(max(-128, min(127, entry)))) : UInt8(max(0, min(255, entry)))
@@ -279,7 +279,7 @@ struct JointPass {
         _ dense: StoredTensor, _ scheme: PruningScheme,
         _ operation: (PruningMask, EncodedArray) throws -> EncodedOperation
     ) throws -> EncodedWeight {
-        let mask = try PruningMask(try dense.view(), scheme.method, pool: pool)
+        let mask = try PruningMask(try dense.view(), scheme.method, context)
         let bits = try mask.packed(dense.shape, pool: pool)
         let operations = [
             try operation(mask, bits),
