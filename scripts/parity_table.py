@@ -19,7 +19,7 @@ import numpy as np
 
 import swiftcompress as sc
 from support import reference
-from support.oracle import decode_ios18
+from support.decoding import decode_ios18
 
 DOCUMENT = ROOT / "docs" / "parity.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"

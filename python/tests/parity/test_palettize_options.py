@@ -11,7 +11,7 @@ import pytest
 import swiftcompress as sc
 from support import reference
 from support.arrays import adversarial, assert_same_bits
-from support.oracle import decode_ios18
+from support.decoding import decode_ios18
 
 DTYPES = (np.float16, np.float32)
 

@@ -16,7 +16,7 @@ import swiftcompress as sc
 from conftest import sample
 from support import reference
 from support.arrays import adversarial, assert_same_bits, layouts
-from support.oracle import decode_ios18
+from support.decoding import decode_ios18
 
 NBITS = (1, 2, 3, 4, 6, 8)
 DTYPES = (np.float16, np.float32)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import swiftcompress as sc
 from support import reference
 from support.arrays import assert_same_bits
-from support.oracle import decode_ios18
+from support.decoding import decode_ios18
 
 settings.register_profile(
     "here",

@@ -109,6 +109,42 @@ def special_values(target: str, path: Path) -> None:
     save(program, target, path)
 
 
+def odd_ranges_of(dtype: Any) -> np.ndarray:
+    """Rows whose range is hard to quantize: zeros, so small that a scale underflows, so wide that a difference overflows."""
+    rng = np.random.default_rng(91)
+    normal = rng.standard_normal((16, 256))
+    rows = normal * 0.05
+    biggest = float(np.finfo(dtype).max)
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    rows[0] = 0
+    rows[1] = rng.integers(-9, 10, 256) * tiny
+    rows[2] = rng.integers(-400, 401, 256) * tiny
+    rows[3] = rng.uniform(-0.62, 0.62, 256) * biggest
+    rows[4] = rng.uniform(-0.9, 0.9, 256) * biggest
+    rows[5, ::2], rows[5, 1::2] = -biggest, biggest
+    rows[6] = np.abs(rows[6])
+    rows[7] = -np.abs(rows[7])
+    rows[8] = 0.125
+    rows[9] = -0.0
+    rows[10] = normal[10] * 1e-6
+    rows[11] = np.abs(normal[11]).clip(0, 4) / 4 * biggest
+    rows[12, 0], rows[12, 1:] = tiny, 0
+    return np.ascontiguousarray(rows.astype(dtype))
+
+
+@maker
+def odd_ranges(target: str, path: Path) -> None:
+    @program_for(target, [mb.TensorSpec(shape=(1, 256))])
+    def program(x: Any) -> Any:
+        h = mb.cast(x=x, dtype="fp16", name="x_cast")
+        h = mb.linear(x=h, weight=mb.const(val=odd_ranges_of(np.float16), name="w_half"), name="lin_half")
+        h = mb.cast(x=h, dtype="fp32", name="h_cast")
+        g = mb.linear(x=x, weight=mb.const(val=odd_ranges_of(np.float32), name="w_single"), name="lin_single")
+        return mb.add(x=h, y=g, name="out")
+
+    save(program, target, path)
+
+
 @maker
 def few_values(target: str, path: Path) -> None:
     """Weights that the mode `unique` can hold: 2, 5, 16 and 200 distinct values; and one it cannot."""

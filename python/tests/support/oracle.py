@@ -16,6 +16,7 @@ import numpy as np
 from coremltools.proto import MIL_pb2, Model_pb2
 
 from .blobs import read_blob, unpack
+from .decoding import decode
 
 _BITS = {
     MIL_pb2.INT4: (4, True),
@@ -76,6 +77,8 @@ class Constexpr:
     bound: dict[str, str]
     output_type: int
     output_shape: tuple[int, ...]
+    outputs: tuple[str, ...]
+    """All of them: operations with sparse results have the mask and the data."""
 
 
 class OraclePackage:
@@ -159,7 +162,10 @@ class OraclePackage:
             key = output.name if where == "main" else f"{where}/{output.name}"
             if key in found:
                 raise AssertionError(f"{self.path}: two constexpr operations are called {key}")
-            found[key] = Constexpr(output.name, operation.type, arrays, bound, output.type.tensorType.dataType, shape)
+            outputs = tuple(o.name for o in operation.outputs)
+            found[key] = Constexpr(
+                output.name, operation.type, arrays, bound, output.type.tensorType.dataType, shape, outputs
+            )
         return found
 
     def consts(self) -> dict[str, Array]:
@@ -182,7 +188,8 @@ class OraclePackage:
             prefix = key[: len(key) - len(operation.name)]
             inputs = {k: a.values for k, a in operation.arrays.items()}
             inputs.update({k: values[prefix + name] for k, name in operation.bound.items()})
-            values[key] = decode(operation, inputs)
+            results = decode(operation.type, inputs)
+            values.update({prefix + name: array for name, array in zip(operation.outputs, results, strict=True)})
         return values
 
     # MARK: comparing
@@ -212,69 +219,13 @@ def _operations(block: MIL_pb2.Block) -> Iterator[MIL_pb2.Operation]:
             yield from _operations(inner)
 
 
-# MARK: decoding with NumPy
-
-
-def decode(operation: Constexpr, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    if operation.type == "constexpr_lut_to_dense":
-        if "shape" in inputs:
-            return decode_ios16(inputs["lut"], inputs["indices"], inputs["shape"])
-        axis = inputs.get("vector_axis")
-        return decode_ios18(inputs["lut"], inputs["indices"], None if axis is None else int(axis))
-    if operation.type == "constexpr_blockwise_shift_scale":
-        data, scale = inputs["data"], inputs["scale"]
-        repeats = [d // s for d, s in zip(data.shape, scale.shape, strict=True)]
-        for axis, times in enumerate(repeats):
-            scale = np.repeat(scale, times, axis=axis)
-        if "offset" in inputs:
-            raise NotImplementedError("offset")
-        return data.astype(scale.dtype) * scale
-    if operation.type == "constexpr_cast":
-        raise NotImplementedError(operation.type)
-    raise NotImplementedError(operation.type)
-
-
-def decode_ios16(lut: np.ndarray, packed: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    nbits = int(lut.shape[0]).bit_length() - 1
-    count = int(np.prod(shape, dtype=np.int64))
-    return lut[unpack(packed.tobytes(), nbits, count, False)].reshape(tuple(int(s) for s in shape))
-
-
-def decode_ios18(lut: np.ndarray, indices: np.ndarray, vector_axis: int | None = None) -> np.ndarray:
-    """LUT [groups…, entries, cluster_dim]; every element looks up the table of its group. Element by element loops are
-    avoided, group by group ones are not: this is a definition, not a fast path."""
-    cluster_dim = lut.shape[-1]
-    groups = lut.shape[:-2]
-    axis = 0 if vector_axis is None else vector_axis % indices.ndim
-    shape = list(indices.shape)
-    if cluster_dim > 1:
-        shape[axis] *= cluster_dim
-    out = np.empty(shape, lut.dtype)
-    for position in np.ndindex(*groups):
-        source = tuple(
-            slice(p * (n // g), (p + 1) * (n // g)) for p, g, n in zip(position, groups, indices.shape, strict=True)
-        )
-        values = lut[position][indices[source]]  # […, cluster_dim]
-        target = list(source)
-        if cluster_dim > 1:
-            part = source[axis]
-            target[axis] = slice(part.start * cluster_dim, part.stop * cluster_dim)
-            values = np.moveaxis(values, -1, axis + 1)
-            merged = list(values.shape)
-            merged[axis : axis + 2] = [merged[axis] * cluster_dim]
-            values = values.reshape(merged)
-        else:
-            values = values[..., 0]
-        out[tuple(target)] = values
-    return out
-
-
 # MARK: comparing everything that is not a compressed weight
 
 
-def normalised(package: OraclePackage, compressed: set[str], *, original: bool) -> Model_pb2.Model:
+def normalised(package: OraclePackage, compressed: set[str], *, original: bool | None) -> Model_pb2.Model:
     """The model with blob references replaced by their content's hash and every weight in `compressed` (keys as in
-    `constexprs()`) by a marker that keeps name and type. `original` says whether the weights are still consts."""
+    `constexprs()`) by a marker that keeps name and type, and what only they use left out. `original` says whether the
+    weights are consts; None: consts or constexpr operations."""
     copy = Model_pb2.Model()
     copy.CopyFrom(package.spec)
     seen: set[str] = set()
@@ -301,22 +252,29 @@ def normalised(package: OraclePackage, compressed: set[str], *, original: bool) 
 
 
 def _normalise_block(
-    package: OraclePackage, block: MIL_pb2.Block, where: str, compressed: set[str], original: bool, seen: set[str]
+    package: OraclePackage,
+    block: MIL_pb2.Block,
+    where: str,
+    compressed: set[str],
+    original: bool | None,
+    seen: set[str],
 ) -> None:
     kept: list[MIL_pb2.Operation] = []
     for operation in block.operations:
         name = operation.outputs[0].name if operation.outputs else ""
         key = name if where == "main" else f"{where}/{name}"
         if key in compressed:
-            expected = operation.type == "const" if original else operation.type.startswith("constexpr_")
-            if not expected:
+            if operation.type != "const" and not operation.type.startswith("constexpr_"):
+                raise AssertionError(f"{package.path}: {key} is {operation.type}")
+            if original is not None and (operation.type == "const") != original:
                 raise AssertionError(f"{package.path}: {key} is {operation.type}")
             marker = MIL_pb2.Operation(type="COMPRESSED")
             marker.outputs.add().CopyFrom(operation.outputs[0])
             seen.add(key)
             kept.append(marker)
             continue
-        if not original and operation.type.startswith("constexpr_") and _feeds_only(block, name, compressed, where):
+        is_constant = operation.type == "const" or operation.type.startswith("constexpr_")
+        if is_constant and any(_feeds_only(block, output.name, compressed, where) for output in operation.outputs):
             continue  # a step on the way to a compressed weight
         for value in _values(operation):
             if value.WhichOneof("value") == "blobFileValue":
@@ -336,6 +294,7 @@ def _normalise_block(
 
 
 def _feeds_only(block: MIL_pb2.Block, name: str, compressed: set[str], where: str) -> bool:
+    """Whether all uses of a name lead to compressed weights and nowhere else."""
     users = [
         operation
         for operation in block.operations
@@ -343,8 +302,15 @@ def _feeds_only(block: MIL_pb2.Block, name: str, compressed: set[str], where: st
         for binding in argument.arguments
         if binding.WhichOneof("binding") == "name" and binding.name == name
     ]
-    keys = [u.outputs[0].name if where == "main" else f"{where}/{u.outputs[0].name}" for u in users]
-    return bool(keys) and all(key in compressed for key in keys)
+    if not users or any(not user.type.startswith("constexpr_") for user in users):
+        return False
+    for user in users:
+        output = user.outputs[0].name
+        if (output if where == "main" else f"{where}/{output}") in compressed:
+            continue
+        if not any(_feeds_only(block, o.name, compressed, where) for o in user.outputs):
+            return False
+    return True
 
 
 def _values(operation: MIL_pb2.Operation) -> Iterator[MIL_pb2.Value]:
@@ -356,10 +322,14 @@ def _values(operation: MIL_pb2.Operation) -> Iterator[MIL_pb2.Value]:
                 yield binding.value
 
 
-def assert_same_but(before: OraclePackage, after: OraclePackage, compressed: set[str]) -> None:
-    """Everything equal but the weights named: protobuf messages, blob contents, the manifest's entries and other files."""
-    left = normalised(before, compressed, original=True)
-    right = normalised(after, compressed, original=False)
+def assert_same_but(
+    before: OraclePackage, after: OraclePackage, compressed: set[str], *, compressed_before: bool = False
+) -> None:
+    """Everything equal but the weights named: protobuf messages, blob contents, the manifest's entries and other files.
+
+    The weights are consts before and constexpr operations after, or, where they were compressed before, either."""
+    left = normalised(before, compressed, original=None if compressed_before else True)
+    right = normalised(after, compressed, original=None if compressed_before else False)
     if left != right:
         a, b = str(left).splitlines(), str(right).splitlines()
         at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from swiftcompress import coreml
+from swiftcompress import _native, coreml
 
 from .oracle import Constexpr, OraclePackage
 from .reference import SPECIFICATION, Palette
@@ -57,7 +59,10 @@ def final_names(operations: dict[str, Constexpr]) -> set[str]:
     for key, operation in operations.items():
         prefix = key[: len(key) - len(operation.name)]
         steps |= {prefix + name for name in operation.bound.values()}
-    return set(operations) - steps
+    prefixes = {key: key[: len(key) - len(operation.name)] for key, operation in operations.items()}
+    return {
+        key for key, operation in operations.items() if not any(prefixes[key] + o in steps for o in operation.outputs)
+    }
 
 
 def assert_palette(
@@ -119,6 +124,27 @@ def same(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
 def expected_specification(before: int) -> int:
     """iOS15 packages become iOS16 ones when something is compressed; newer ones stay."""
     return max(before, SPECIFICATION["iOS16"])
+
+
+def run(path: Path, output: Path, operation: str, config: Any = None, **options: Any) -> dict[str, Any]:
+    """The report of one run: `config` for every weight, further options as the engine's JSON has them."""
+    given = {"operation": operation, **options}
+    if config is not None:
+        given["global"] = config
+    text = json.dumps(given).encode()
+    report = json.loads(_native.compress(os.fsencode(path), os.fsencode(output), text, None, None))
+    assert isinstance(report, dict)
+    return report
+
+
+def by_name(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Records by the weight's name, with the function's before it unless that is `main`, as `OraclePackage` names them."""
+    named = {r["function"] for r in report["weights"]} - {"main"}
+    return {f"{r['function']}/{r['name']}" if named else r["name"]: r for r in report["weights"]}
+
+
+def compressed(report: dict[str, Any]) -> set[str]:
+    return {name for name, record in by_name(report).items() if record["action"] != "declined"}
 
 
 def command() -> str:

@@ -23,6 +23,7 @@ import coremltools as ct
 import coremltools.optimize as cto
 import numpy as np
 from coremltools._deps import _kmeans1d
+from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 from coremltools.models import utils as model_utils
 from coremltools.optimize.coreml import _quantization_passes as passes
 
@@ -158,3 +159,125 @@ def raise_target(path: Path, target: str, output: Path) -> Path:
 def squared_error(weight: np.ndarray, decoded: np.ndarray) -> float:
     difference = weight.astype(np.float64) - decoded.astype(np.float64)
     return float(np.dot(difference.ravel(), difference.ravel()))
+
+
+def expanded(path: Path, scratch: Path) -> dict[str, np.ndarray]:
+    """Every const of the program after the reference's pass behind `decompress_weights`, before the clean-up passes fold and
+    merge them."""
+    model = load(path, scratch)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        decompressor = passes.WeightDecompressor(op_selector=lambda op: True)
+        program = model_utils._apply_graph_pass(model, decompressor, return_pymil_prog=True)
+    found: dict[str, np.ndarray] = {}
+
+    def visit(block: Any) -> None:
+        for operation in block.operations:
+            for inner in operation.blocks:
+                visit(inner)
+            if operation.op_type.startswith("constexpr_"):
+                raise AssertionError(f"{operation.name} is still a {operation.op_type}")
+            if operation.op_type == "const" and isinstance(operation.outputs[0].val, np.ndarray):
+                found[operation.name] = operation.outputs[0].val
+
+    for function in program.functions.values():
+        visit(function)
+    return found
+
+
+# MARK: any operation on a package
+
+FAILURES = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    AssertionError,
+    RuntimeError,
+)
+"""What it raises where it cannot do something, on purpose or not."""
+
+PASSES = {
+    "palettize": passes.palettize_weights,
+    "quantize": passes.linear_quantize_weights,
+    "prune": passes.prune_weights,
+}
+PUBLIC = {
+    "palettize": cto.coreml.palettize_weights,
+    "quantize": cto.coreml.linear_quantize_weights,
+    "prune": cto.coreml.prune_weights,
+}
+CONFIGS = {
+    "palettizer": cto.coreml.OpPalettizerConfig,
+    "linear_quantizer": cto.coreml.OpLinearQuantizerConfig,
+    "magnitude_pruner": cto.coreml.OpMagnitudePrunerConfig,
+    "threshold_pruner": cto.coreml.OpThresholdPrunerConfig,
+}
+DEFAULT_CONFIG = {"palettize": "palettizer", "quantize": "linear_quantizer", "prune": "magnitude_pruner"}
+
+
+def op_config(operation: str, options: dict[str, Any]) -> Any:
+    """The reference's configuration for options as our JSON has them."""
+    arguments = {key: tuple(v) if key == "n_m_ratio" else v for key, v in options.items() if key != "type"}
+    return CONFIGS[options.get("type", DEFAULT_CONFIG[operation])](**arguments)
+
+
+def any_config(operation: str, options: dict[str, Any]) -> Any:
+    return cto.coreml.OptimizationConfig(global_config=op_config(operation, options))
+
+
+def compress_program(
+    path: Path, operation: str, config: Any, scratch: Path, *, joint: bool = False, exact: bool = True
+) -> Any:
+    """The pass of an operation: a PyMIL program before the clean-up passes.
+
+    For joint compression, and for scales over a lookup, `canonicalize_quantized_lut_pattern` follows: it decides, for each
+    target, in which order the two operations are written.
+    """
+    model = load(path, scratch)
+    graph_pass = PASSES[operation](config=config)
+    graph_pass.joint_compression = joint
+    with warnings.catch_warnings(), np.errstate(all="ignore"), exact_solver() if exact else contextlib.nullcontext():
+        warnings.simplefilter("ignore")
+        program = model_utils._apply_graph_pass(model, graph_pass, return_pymil_prog=True)
+        PASS_REGISTRY["common::canonicalize_quantized_lut_pattern"](program)
+    return program
+
+
+def compress_package(
+    path: Path, operation: str, config: Any, output: Path, *, joint: bool = False, exact: bool = True
+) -> Path:
+    """The reference's public function, clean-up passes included."""
+    model = load(path, output.with_name(output.stem + "_input.mlpackage"))
+    with warnings.catch_warnings(), np.errstate(all="ignore"), exact_solver() if exact else contextlib.nullcontext():
+        warnings.simplefilter("ignore")
+        PUBLIC[operation](model, config, joint_compression=joint).save(str(output))
+    return output
+
+
+def parts(path: Path, scratch: Path) -> dict[str, Path]:
+    """A package as packages that the reference can compress, by the prefix of the names in them: the stages of a pipeline,
+    the functions of a program; itself where it is neither."""
+    model = load(path, scratch / "parts_input.mlpackage")
+    spec = model.get_spec()
+    found: dict[str, Path] = {}
+    if spec.WhichOneof("Type") == "pipeline":
+        for number, stage in enumerate(spec.pipeline.models):
+            target = scratch / f"part_{number}.mlpackage"
+            ct.models.MLModel(stage, weights_dir=model.weights_dir, skip_model_load=True).save(str(target))
+            found[f"{number}/main/"] = target
+        return found
+    if len(spec.mlProgram.functions) == 1:
+        return {"": path}
+    for name in spec.mlProgram.functions:
+        descriptor = ct.utils.MultiFunctionDescriptor()
+        descriptor.add_function(
+            str(scratch / "parts_input.mlpackage"), src_function_name=name, target_function_name="main"
+        )
+        descriptor.default_function_name = "main"
+        target = scratch / f"part_{name}.mlpackage"
+        ct.utils.save_multifunction(descriptor, str(target))
+        found[f"{name}/"] = target
+    return found
