@@ -1,8 +1,9 @@
 """A second, independent reader of Core ML packages: plain Python and NumPy, none of this project's engine.
 
 It exists to check the engine. It knows as much of the format as that takes: it walks the protobuf wire format of
-model.mlmodel, reads weight blobs, and decodes palettized weights of both forms (iOS16 and iOS18) by the definition of
-`constexpr_lut_to_dense`. It is slow and keeps everything in memory.
+model.mlmodel, reads weight blobs, and decodes compressed weights by the definition of every `constexpr_*` operation, in
+the form of iOS16 (packed bytes in attributes) and that of iOS18 (in inputs), in chains of any order. It is slow and keeps
+everything in memory.
 
 Field numbers: mlmodel/format/{Model,MIL}.proto in Apple's coremltools; the blob layout: MILBlob/Blob/StorageFormat.hpp.
 """
@@ -27,6 +28,7 @@ DTYPES: dict[int, tuple[int, str]] = {
     22: (16, "int16"),
     23: (32, "int32"),
     24: (64, "int64"),
+    25: (4, "int8"),
     31: (8, "uint8"),
     32: (16, "uint16"),
     33: (32, "uint32"),
@@ -40,7 +42,15 @@ DTYPES: dict[int, tuple[int, str]] = {
 # The types of a weight.bin record have numbers of their own: file number -> MIL number.
 BLOB_DTYPES = {1: 10, 2: 11, 3: 31, 4: 21, 6: 22, 7: 32, 8: 25, 9: 37, 10: 36, 11: 35, 12: 39, 13: 38, 14: 23, 15: 33}
 SENTINEL = 0xDEADBEEF
-CONSTEXPRS = ("constexpr_lut_to_dense", "constexpr_blockwise_shift_scale")
+CONSTEXPRS = (
+    "constexpr_lut_to_dense",
+    "constexpr_affine_dequantize",
+    "constexpr_blockwise_shift_scale",
+    "constexpr_sparse_to_dense",
+    "constexpr_lut_to_sparse",
+    "constexpr_sparse_blockwise_shift_scale",
+    "constexpr_cast",
+)
 
 
 # --- The protobuf wire format ----------------------------------------------------------------------------------------
@@ -185,7 +195,7 @@ class Package:
         else:
             raw = immediate_bytes(value)
         if bits < 8:
-            return unpack(raw, bits, count).reshape(value.shape)
+            return unpack(raw, bits, count, signed=name == "int8").reshape(value.shape)
         return np.frombuffer(raw, name, count).reshape(value.shape)
 
     def input_array(self, operation: Operation, name: str) -> Array | None:
@@ -197,31 +207,58 @@ class Package:
         binding = operation.inputs[name][0]
         if isinstance(binding, Value):
             return self.array(binding)
-        return self.constant(self.producers[(operation.function, binding)])
+        producer = self.producers[(operation.function, binding)]
+        return self.constant(producer, producer.outputs.index(binding))
 
-    def constant(self, operation: Operation) -> Array:
-        """The array that a constant operation stands for, decoded."""
+    def required(self, operation: Operation, name: str) -> Array:
+        array = self.input_array(operation, name)
+        if array is None:
+            raise ValueError(f"{operation.outputs[0]}: {operation.type} without {name}")
+        return array
+
+    def constant(self, operation: Operation, output: int = 0) -> Array:
+        """The array that an output of a constant operation stands for, decoded."""
         if operation.type == "const":
             return self.array(operation.attributes["val"])
         if operation.type == "constexpr_lut_to_dense":
             return self.decode_lut(operation)[0]
+        if operation.type == "constexpr_affine_dequantize":
+            return self.decode_affine(operation)
         if operation.type == "constexpr_blockwise_shift_scale":
-            return self.decode_scale(operation)
+            data, scale = self.required(operation, "data"), self.required(operation, "scale")
+            return shift_scale(data, scale, self.input_array(operation, "offset"))
+        if operation.type == "constexpr_sparse_to_dense":
+            return self.decode_sparse(operation)
+        if operation.type == "constexpr_lut_to_sparse":
+            return self.decode_sparse_lut(operation)[output]
+        if operation.type == "constexpr_sparse_blockwise_shift_scale":
+            mask = self.required(operation, "data_mask")
+            codes = scatter(self.required(operation, "nonzero_data"), mask)
+            scale, offset = self.required(operation, "scale"), self.input_array(operation, "offset")
+            return (mask, shift_scale(codes, scale, offset)[mask != 0])[output]
+        if operation.type == "constexpr_cast":  # of fp16 to fp32, the only one that there is
+            return self.required(operation, "source_val").astype(np.float32)
         raise ValueError(f"{operation.outputs[0]}: {operation.type} is not a constant operation that is read here")
 
     def float_constants(self) -> dict[tuple[str, str], tuple[str, Array]]:
         """(function, name) -> (operation type, array) of every floating-point tensor that the program's other
         operations use; of a chain of constant operations the last one alone."""
+        inner = {
+            (operation.function, binding)
+            for operation in self.operations
+            if operation.type in CONSTEXPRS
+            for argument in operation.inputs.values()
+            for binding in argument
+            if isinstance(binding, str)
+        }
         found: dict[tuple[str, str], tuple[str, Array]] = {}
-        inner = set()
         for operation in self.operations:
-            if operation.type in CONSTEXPRS:
-                bindings = [binding for argument in operation.inputs.values() for binding in argument]
-                inner |= {(operation.function, binding) for binding in bindings if isinstance(binding, str)}
-            elif operation.type != "const" or operation.attributes["val"].dtype not in (10, 11, 12):
+            if any((operation.function, name) in inner for name in operation.outputs):
                 continue
-            found[(operation.function, operation.outputs[0])] = (operation.type, self.constant(operation))
-        return {key: value for key, value in found.items() if key not in inner}
+            is_float = operation.type == "const" and operation.attributes["val"].dtype in (10, 11, 12)
+            if is_float or operation.type in CONSTEXPRS:
+                found[(operation.function, operation.outputs[0])] = (operation.type, self.constant(operation))
+        return found
 
     def decode_lut(self, operation: Operation) -> tuple[Array, Array, Array]:
         """(decoded weight, lut in its iOS18 shape, indices) of a `constexpr_lut_to_dense`."""
@@ -236,15 +273,52 @@ class Package:
         axis = self.input_array(operation, "vector_axis")
         return lut_to_dense(lut, indices, 0 if axis is None else int(axis)), lut, indices
 
-    def decode_scale(self, operation: Operation) -> Array:
-        """A `constexpr_blockwise_shift_scale` without offset: data * scale, block by block."""
-        data, scale = self.input_array(operation, "data"), self.input_array(operation, "scale")
-        if data is None or scale is None or "offset" in operation.inputs:
-            raise ValueError(f"{operation.outputs[0]}: only scales without an offset are read here")
-        for axis, (whole, blocks) in enumerate(zip(data.shape, scale.shape, strict=True)):
-            scale = np.repeat(scale, whole // blocks, axis)
-        product: Array = data * scale
-        return product
+    def decode_affine(self, operation: Operation) -> Array:
+        """A `constexpr_affine_dequantize`: scale and zero point are scalars, or vectors along one axis."""
+        data = self.required(operation, "quantized_data")
+        axis = int(self.required(operation, "axis"))
+        along = [1] * data.ndim
+        if data.ndim:
+            along[axis] = -1
+        scale = self.required(operation, "scale").reshape(along)
+        return shift_scale(data, scale, self.required(operation, "zero_point").reshape(along))
+
+    def decode_sparse(self, operation: Operation) -> Array:
+        """A `constexpr_sparse_to_dense`; the form of iOS16 has the mask in bytes and the shape beside it."""
+        mask, shape = self.required(operation, "mask"), self.input_array(operation, "shape")
+        if shape is not None:
+            lengths = tuple(int(n) for n in shape)
+            mask = unpack(mask.tobytes(), 1, int(np.prod(lengths, dtype=np.int64))).reshape(lengths)
+        return scatter(self.required(operation, "nonzero_data"), mask)
+
+    def decode_sparse_lut(self, operation: Operation) -> tuple[Array, Array]:
+        """Mask and non-zero elements of a `constexpr_lut_to_sparse`: of vectors every element has the mask of its code."""
+        mask, lut = self.required(operation, "indices_mask"), self.required(operation, "lut")
+        given = self.input_array(operation, "vector_axis")
+        axis = 0 if given is None else int(given) % mask.ndim
+        dense = lut_to_dense(lut, scatter(self.required(operation, "indices_nonzero_data"), mask), axis)
+        wide: Array = np.repeat(mask, lut.shape[-1], axis)
+        return wide, dense[wide != 0]
+
+
+def shift_scale(data: Array, scale: Array, offset: Array | None) -> Array:
+    """(data - offset) * scale, both repeated over their blocks; the product is rounded once, to the scale's type."""
+    difference = data.astype(np.float64)
+    for axis, whole in enumerate(data.shape):
+        scale = np.repeat(scale, whole // scale.shape[axis], axis)
+        if offset is not None:
+            offset = np.repeat(offset, whole // offset.shape[axis], axis)
+    if offset is not None:
+        difference = difference - offset
+    product: Array = (difference * scale.astype(np.float64)).astype(scale.dtype)
+    return product
+
+
+def scatter(nonzero: Array, mask: Array) -> Array:
+    """The elements in their places, zeros where the mask has none."""
+    dense: Array = np.zeros(mask.shape, nonzero.dtype)
+    dense[mask != 0] = nonzero
+    return dense
 
 
 def immediate_bytes(value: Value) -> bytes:
@@ -263,10 +337,13 @@ def immediate_bytes(value: Value) -> bytes:
     return bytes(one(message(one(value.payload, 7)), 1))
 
 
-def unpack(raw: bytes, bits: int, count: int) -> Array:
-    """Codes of fewer than 8 bits, least significant bit first, without gaps."""
+def unpack(raw: bytes, bits: int, count: int, *, signed: bool = False) -> Array:
+    """Codes of fewer than 8 bits, least significant bit first, without gaps; signed ones in two's complement."""
     single = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[: count * bits].reshape(count, bits)
     codes: Array = (single << np.arange(bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
+    if signed:
+        half = 1 << (bits - 1)
+        return (codes.astype(np.int16) - ((codes >= half) << bits)).astype(np.int8)
     return codes
 
 
