@@ -139,7 +139,7 @@ def test_names_that_collide(packages: Any, tmp_path: Path) -> None:
 
     shutil.copytree(packages("small", "iOS18"), path)
     first = tmp_path / "first.mlpackage"
-    ours.compress(path, first, nbits=4, enable_per_channel_scale=True)
+    ours.compress(path, first, nbits=4, enable_per_channel_scale=True, compat="coremltools")
     made = [o.outputs[0].name for _, o in OraclePackage(first).operations() if o.type.startswith("constexpr_")]
     invented = [name for name in made if name != "w"]
     assert len(invented) == 1
@@ -155,7 +155,7 @@ def test_names_that_collide(packages: Any, tmp_path: Path) -> None:
                     binding.name = invented[0]
     file.write_bytes(spec.SerializeToString())
     output = tmp_path / "out.mlpackage"
-    ours.compress(path, output, nbits=4, enable_per_channel_scale=True)
+    ours.compress(path, output, nbits=4, enable_per_channel_scale=True, compat="coremltools")
     names = [o.outputs[0].name for _, o in OraclePackage(output).operations()]
     assert len(names) == len(set(names))
     assert_same_but(OraclePackage(path), OraclePackage(output), {"w"})
