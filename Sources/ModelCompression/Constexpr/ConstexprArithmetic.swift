@@ -354,13 +354,20 @@ extension ConstexprArithmetic {
         let axis = try vectorAxis(source, lut, mask.shape)
         let expandedMask = try axis.map { try repeated(mask, $0, lut.shape[mask.shape.count + 1]) } ?? mask
         if output == 0 { return expandedMask }
+        return try gathered(try lookedUp(data, mask, lut, axis, shape: expandedMask.shape), expandedMask)
+    }
+
+    /// The dense result of a sparse lookup. A function of its own, so that the codes are gone when elements are gathered.
+    private func lookedUp(
+        _ data: StoredTensor, _ mask: StoredTensor, _ lut: StoredTensor, _ axis: Int?, shape: [Int]
+    ) throws -> StoredTensor {
         let codes = try scattered(data, mask)
-        let memory = try TensorMemory(byteCount: expandedMask.count * lut.type.bitWidth / 8)
-        if !expandedMask.shape.contains(0) {
+        let memory = try TensorMemory(byteCount: shape.reduce(lut.type.bitWidth / 8, *))
+        if !shape.contains(0) {
             try expand(.bytes(codes.start(as: UInt8.self)), mask.shape, lut, axis, nil, memory)
         }
         withExtendedLifetime(codes) {}
-        return try gathered(StoredTensor(type: lut.type, shape: expandedMask.shape, memory: memory), expandedMask)
+        return StoredTensor(type: lut.type, shape: shape, memory: memory)
     }
 
     /// Each bit of a mask `times` times along an axis.

@@ -18,7 +18,7 @@ final class CompressionRun {
     private let bytesBefore: Int
     private var records: [WeightRecord?]
 
-    /// Source bytes of a wave: enough for small weights to keep all threads busy, and never less than two weights.
+    /// Source bytes of a wave: enough for small weights to keep all threads busy, and never less than one weight.
     private static let waveBytes = 64 << 20
 
     init(
@@ -89,9 +89,11 @@ final class CompressionRun {
         }
     }
 
-    /// The next jobs whose data adds up to about `waveBytes`, or to two of the largest weight.
+    /// The next jobs whose data adds up to about `waveBytes`, or to two of the largest weight; one where weights are expanded,
+    /// which takes all threads for one weight and twice its bytes.
     private func nextWave(_ first: Int) -> Range<Int> {
-        let limit = max(Self.waveBytes, 2 * (plan.jobs.map(\.byteCount).max() ?? 0))
+        let least = options.operation == .decompress ? 1 : 2
+        let limit = max(Self.waveBytes, least * (plan.jobs.map(\.byteCount).max() ?? 0))
         var end = first
         var bytes = 0
         while end < plan.jobs.count, end == first || bytes + plan.jobs[end].byteCount <= limit {
