@@ -13,6 +13,7 @@ from support import grid, ours, reference
 from support.chains import Leaf, difference, package_chains, program_chains
 from support.grid import Outcome, Point
 from support.oracle import OraclePackage, assert_same_but
+from support.package_factory import mb, program_for, save
 
 
 @pytest.mark.parametrize("point", sample(grid.points("prune"), 45, seed=21), ids=str)
@@ -94,6 +95,31 @@ def test_blocks_for_another_operation_type_are_an_error(packages: Any, tmp_path:
             packages("layers", "iOS18"), tmp_path / "out.mlpackage", "prune", op_types={"gather": {"n_m_ratio": [2, 4]}}
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("ratio", [(2, 4), (3, 7)], ids=str)
+def test_ties_in_ratios(tmp_path: Path, dtype: Any, ratio: tuple[int, int]) -> None:
+    """Of equal magnitudes the first become zero. In the reference NumPy's sort decides, which is not stable for float32 on
+    processors with wide registers: its mask depends on the machine."""
+    path, output = tmp_path / "in.mlpackage", tmp_path / "out.mlpackage"
+    n, m = ratio
+    weight = np.random.default_rng(1).choice([-2, -1, 1, 2, 3], (64, 70)).astype(dtype)
+    kind = {np.float16: "fp16", np.float32: "fp32"}[dtype]
+
+    @program_for("iOS18", [mb.TensorSpec(shape=(1, 70))])
+    def program(x: Any) -> Any:
+        x = mb.cast(x=x, dtype=kind, name="x_cast")
+        x = mb.linear(x=x, weight=mb.const(val=weight, name="w"), name="lin")
+        return mb.cast(x=x, dtype="fp32", name="out")
+
+    save(program, "iOS18", path)
+    report = ours.run(path, output, "prune", {"n_m_ratio": [n, m]})
+    assert ours.compressed(report) == {"w"}
+    padded = np.pad(weight, ((0, 0), (0, -70 % m)))
+    groups = padded.reshape(-1, m).copy()
+    np.put_along_axis(groups, np.argsort(np.abs(groups), axis=1, kind="stable")[:, :n], 0, axis=1)
+    assert np.array_equal(OraclePackage(output).dense()["w"], groups.reshape(padded.shape)[:, :70])
 
 
 # MARK: all zero

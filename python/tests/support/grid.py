@@ -26,6 +26,7 @@ TARGETS = BEFORE_IOS18 + SINCE_IOS18
 class Outcome(enum.Enum):
     SAME = "same bits"
     LOWER = "lower error"
+    EQUAL = "same error, other bits"
     RIGHT = "reference fails, ours right"
     DECLINED = "declined by both"
     REFUSED = "refused by both"
@@ -311,8 +312,7 @@ def _by_weight(
             result.outcomes[key] = Outcome.DECLINED  # compressed before, and left as it was
         elif own and difference(mine[key], own[key]):
             weight = dense[0][key]
-            lower = reference.squared_error(weight, dense[1][key]) <= reference.squared_error(weight, decoded(own[key]))
-            result.outcomes[key] = Outcome.LOWER if lower else Outcome.DIFFERENT
+            result.outcomes[key] = by_error(weight, dense[1][key], decoded(own[key]))
         else:
             result.outcomes[key] = Outcome.SAME
     for name, record in ours.by_name(report).items():
@@ -325,6 +325,13 @@ def _by_weight(
     except AssertionError as error:
         result.problems.append(str(error))
     return result
+
+
+def by_error(weight: np.ndarray, ours_dense: np.ndarray, theirs_dense: np.ndarray) -> Outcome:
+    mine, theirs = (reference.squared_error(weight, dense) for dense in (ours_dense, theirs_dense))
+    if mine == theirs:
+        return Outcome.EQUAL
+    return Outcome.LOWER if mine < theirs else Outcome.DIFFERENT
 
 
 def decoded(chain: Chain, output: int = 0) -> np.ndarray:
