@@ -74,21 +74,23 @@ enum InfoText {
     private static func summary(_ info: PackageInfo) -> String {
         guard !info.weights.isEmpty else { return "no weights" }
         var order: [String] = []
-        var groups: [String: (count: Int, elements: Int, bytes: Int, bits: Double)] = [:]
+        // Elements as floating-point numbers: what a damaged program states need not fit an integer.
+        var groups: [String: (count: Int, elements: Double, bytes: Int, bits: Double)] = [:]
         for weight in info.weights {
             let key = weight.compression.map { "\(weight.dtype), \($0)" } ?? weight.dtype
             if groups[key] == nil { order.append(key) }
             var group = groups[key] ?? (0, 0, 0, 0)
             group.count += 1
-            group.elements += weight.shape.reduce(1, *)
+            let elements = weight.shape.reduce(1) { $0 * Double($1) }
+            group.elements += elements
             if !weight.isShared { group.bytes += weight.bytes }
-            group.bits += weight.bitsPerWeight * Double(weight.shape.reduce(1, *))
+            group.bits += weight.bitsPerWeight * elements
             groups[key] = group
         }
         let rows = order.sorted { (groups[$0]?.bytes ?? 0) > (groups[$1]?.bytes ?? 0) }.map { key in
             let group = groups[key] ?? (0, 0, 0, 0)
             return [
-                key, String(group.count), String(group.elements), Text.bytes(group.bytes),
+                key, String(group.count), Text.fixed(group.elements, 0), Text.bytes(group.bytes),
                 Text.fixed(group.bits / Double(max(group.elements, 1)), 3),
             ]
         }

@@ -8,8 +8,14 @@ import Darwin
 
 /// Copies of tensors that cannot be used where they lie, made once each and kept until the package is closed.
 final class AlignedCopies: @unchecked Sendable {
-    private var copies: [Int: UnsafeRawBufferPointer] = [:]
+    private var copies: [Key: UnsafeRawBufferPointer] = [:]
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
+
+    private enum Key: Hashable {
+        /// Blobs of a damaged file can begin at one address and end at several.
+        case bytes(address: Int, count: Int)
+        case made(position: Int)
+    }
 
     init() {
         lock = .allocate(capacity: 1)
@@ -26,22 +32,20 @@ final class AlignedCopies: @unchecked Sendable {
     func aligned(_ bytes: UnsafeRawBufferPointer, _ type: MILDataType) -> UnsafeRawBufferPointer {
         let address = Int(bitPattern: bytes.baseAddress)
         guard address % max(1, type.bitWidth / 8) != 0 else { return bytes }
-        return locked { copy(address) { bytes } }
+        return locked { copy(.bytes(address: address, count: bytes.count), bytes) }
     }
 
     /// The kept bytes for `key` (a position in the model file), made on first use.
     func made(
         at key: Int, _ make: () throws(PackageError) -> [UInt8]
     ) throws(PackageError) -> UnsafeRawBufferPointer {
-        // Positions in the model file and the addresses above cannot meet: a key is negated.
-        if let known = locked({ copies[~key] }) { return known }
+        if let known = locked({ copies[.made(position: key)] }) { return known }
         let bytes = try make()
-        return locked { bytes.withUnsafeBytes { buffer in copy(~key) { buffer } } }
+        return locked { bytes.withUnsafeBytes { copy(.made(position: key), $0) } }
     }
 
-    private func copy(_ key: Int, _ source: () -> UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    private func copy(_ key: Key, _ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         if let known = copies[key] { return known }
-        let bytes = source()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 64)
         buffer.copyMemory(from: bytes)
         let copy = UnsafeRawBufferPointer(start: buffer.baseAddress, count: bytes.count)

@@ -40,17 +40,23 @@ public struct MILTensorType: Sendable, Equatable {
         return shape
     }
 
-    /// Product of the dimensions (1 for a scalar); nil when one is unknown or the product does not fit.
+    /// Product of the dimensions (1 for a scalar); nil when one is unknown or the product is above 2^59, more than any
+    /// memory. That is so without the dimensions of size 0, too: the product of any of them fits.
     public var elementCount: Int? {
         guard let shape else { return nil }
-        if shape.contains(0) { return 0 }
         var count = 1
         for size in shape {
-            let (product, overflow) = count.multipliedReportingOverflow(by: size)
-            if overflow || size < 0 { return nil }
+            let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
+            if overflow || size < 0 || product > 1 << 59 { return nil }
             count = product
         }
-        return count
+        return shape.contains(0) ? 0 : count
+    }
+
+    /// Bytes that the elements take as they are stored; 0 where that is not known. What a damaged file states is not cut
+    /// to what it holds, but to 2^40, so that sums over a program fit.
+    public var storedByteCount: Int {
+        min(elementCount.flatMap { count in dataType?.byteCount(elements: count) } ?? 0, 1 << 40)
     }
 }
 

@@ -46,7 +46,7 @@ struct CompressedStorage {
     private mutating func take(_ key: String, _ value: MILValue, _ types: inout [String: MILTensorType]) {
         guard let type = value.type.tensor, let data = type.dataType, data != .string else { return }
         types[key] = type
-        bytes += type.elementCount.flatMap { data.byteCount(elements: $0) } ?? 0
+        bytes += type.storedByteCount
         // Codes are the data proper; lookup tables and scales follow them.
         let isData = ["indices", "data", "quantized_data", "nonzero_data", "indices_nonzero_data"].contains(key)
         if position == nil || isData { position = value.position ?? position }
@@ -71,7 +71,7 @@ struct CompressedStorage {
     }
 
     private static func palette(_ table: MILTensorType?) -> String {
-        guard let shape = table?.shape, !shape.isEmpty else { return "palettized" }
+        guard let shape = table?.shape, !shape.isEmpty, table?.elementCount != nil else { return "palettized" }
         let entries = shape.count < 3 ? shape.reduce(1, *) : shape[shape.count - 2]
         let groups = shape.dropLast(2).reduce(1, *)
         var text = "palettized \(entries.trailingZeroBitCount) bit"
@@ -93,7 +93,8 @@ struct CompressedStorage {
     }
 
     private static func sparse(_ nonzero: MILTensorType?, of whole: MILTensorType?) -> String {
-        guard let stored = nonzero?.elementCount, let count = whole?.elementCount, count > 0 else { return "sparse" }
+        guard let stored = nonzero?.elementCount, let count = whole?.elementCount, count > 0, stored <= count
+        else { return "sparse" }
         let tenths = Int((Double(count - stored) / Double(count) * 1000).rounded())
         return "sparse, \(tenths / 10).\(tenths % 10) % zeros"
     }

@@ -35,7 +35,8 @@ struct WeightSite: Sendable {
     /// Every operation that uses it, in program order, those in nested blocks included; once each.
     var consumers: [Consumer]
 
-    var count: Int { shape.reduce(1, *) }
+    /// Elements; what a damaged file states need not be a number.
+    var count: Int { MILTensorType(type, shape: shape).elementCount ?? Int.max }
 }
 
 /// Output and input channel axes of a weight.
