@@ -1,4 +1,5 @@
 import CoreMLPackage
+import TensorCompression
 import XCTest
 
 @testable import ModelCompression

@@ -55,6 +55,7 @@ extension ConstexprArithmetic {
         let indices = try source.required("indices")
         let lut = try source.required("lut")
         try checkTable(indices.type, indices.shape, lut)
+        defer { withExtendedLifetime(indices) {} }
         return try lookUp(
             source, PaletteCodes(indices), indices.shape, lut, vectorAxis: try vectorAxis(source, lut, indices.shape),
             scale: nil)
@@ -138,6 +139,7 @@ extension ConstexprArithmetic {
                 "found a lut of \(lut.shape) and \(packed.bytes.count) bytes of indices for shape \(shape)")
         }
         let table = lut.reshaped(shape.map { _ in 1 } + [lut.count, 1])
+        defer { withExtendedLifetime(packed) {} }
         return try lookUp(
             source, .packed(packed.start(as: UInt8.self)), shape, table, vectorAxis: nil, scale: nil)
     }
@@ -188,6 +190,7 @@ extension ConstexprArithmetic {
         guard divides(scale.shape, shape), !shape.isEmpty else {
             throw ConstexprError("found a scale of \(scale.shape) for data of \(shape)")
         }
+        defer { withExtendedLifetime(indices) {} }
         return try lookUp(source, PaletteCodes(indices), indices.shape, lut, vectorAxis: axis, scale: scale)
     }
 
@@ -213,10 +216,13 @@ extension ConstexprArithmetic {
             withExtendedLifetime(zeroPoint) {}
             return result
         }
-        guard let values = try data.floats(pool: pool), let factors = try scale.floats(pool: pool) else {
+        guard let elements = try data.floatTensor(pool: pool), let factors = try scale.floats(pool: pool) else {
             throw ConstexprError("found data of \(data.type.name), expected int4, uint4, int8, uint8, fp16 or fp32")
         }
         let shifts = try offset?.floats(pool: pool)
+        if let offset, shifts == nil { throw ConstexprError("found an offset of \(offset.type.name)") }
+        let values = elements.start(as: Float.self)
+        defer { withExtendedLifetime(elements) {} }
         BlockWalk(shape: data.shape, blocks: scale.shape).forEachRun { first, length, block in
             let (factor, shift) = (factors[block], shifts?[block] ?? 0)
             for position in first..<(first + length) {
@@ -242,7 +248,8 @@ extension ConstexprArithmetic {
         let channels = data.shape.indices.contains(axis) ? data.shape[axis] : 1
         guard scale.shape.count <= 1, zeroPoint.shape.count <= 1, zeroPoint.type == data.type,
             data.type == .int8 || data.type == .uint8, scale.count == 1 || scale.count == channels,
-            zeroPoint.count == 1 || zeroPoint.count == channels, max(scale.count, zeroPoint.count) == 1 || rank > 0
+            zeroPoint.count == 1 || zeroPoint.count == channels, scale.count > 0, zeroPoint.count > 0,
+            max(scale.count, zeroPoint.count) == 1 || rank > 0
         else {
             throw ConstexprError(
                 "found a scale of \(scale.shape) and a zero point of \(zeroPoint.type.name) \(zeroPoint.shape) on axis "
@@ -291,13 +298,17 @@ extension ConstexprArithmetic {
         let mask = try source.required("mask")
         guard mask.type == .uint1 else { throw ConstexprError("found a mask of \(mask.type.name), expected uint1") }
         let data = try source.required("nonzero_data")
-        let memory = try memory(source, data.type, mask.shape)
+        if let declared = source.declaredShape(output: 0), declared != mask.shape {
+            throw ConstexprError("found an output of shape \(declared), expected \(mask.shape)")
+        }
         let dense = try scattered(data, mask)
         // 4 bit elements come back one in a byte and are packed again.
         guard data.type.isSubByte else { return dense }
+        let memory = try memory(source, data.type, mask.shape)
         try packBits(
             dense.start(as: UInt8.self), count: dense.count, nbits: data.type.bitWidth, signed: data.type == .int4,
             into: memory.start(as: UInt8.self), pool: pool)
+        withExtendedLifetime(dense) {}
         return StoredTensor(type: data.type, shape: mask.shape, memory: memory)
     }
 
@@ -311,7 +322,7 @@ extension ConstexprArithmetic {
         if let declared = source.declaredShape(output: 0), declared != shape {
             throw ConstexprError("found an output of shape \(declared), expected \(shape)")
         }
-        return try scattered(data, StoredTensor(type: .uint1, shape: shape, bytes: bits.bytes, owner: nil))
+        return try scattered(data, StoredTensor(type: .uint1, shape: shape, bytes: bits.bytes, owner: bits.owner))
     }
 
     /// The non-zero elements at their places, zero elsewhere; sub-byte elements one in a byte.
@@ -327,11 +338,15 @@ extension ConstexprArithmetic {
             elementByteCount: size, count: count, mask: .packed(mask.start(as: UInt8.self)),
             nonzero: UnsafeRawPointer(elements.start(as: UInt8.self)), nonzeroCount: elements.count,
             into: memory.start(as: UInt8.self), pool: pool)
+        withExtendedLifetime(elements) {}
         return StoredTensor(type: elements.type, shape: mask.shape, memory: memory)
     }
 
-    /// The elements of `dense` (whole bytes each) where `mask` has a one.
+    /// The elements of `dense` (whole bytes each) where `mask`, of uint1, has a one.
     func gathered(_ dense: StoredTensor, _ mask: StoredTensor) throws -> StoredTensor {
+        guard mask.type == .uint1, dense.shape == mask.shape else {
+            throw ConstexprError("found data of \(dense.shape) with a mask of \(mask.type.name) \(mask.shape)")
+        }
         let bits = try mask.unpacked(pool: pool)
         let size = dense.type.bitWidth / 8
         let flags = bits.start(as: UInt8.self)
@@ -384,6 +399,7 @@ extension ConstexprArithmetic {
         let packed = try TensorMemory(byteCount: (count + 7) / 8)
         try packBits(
             bytes.start(as: UInt8.self), count: count, nbits: 1, into: packed.start(as: UInt8.self), pool: pool)
+        withExtendedLifetime(bytes) {}
         return StoredTensor(type: .uint1, shape: shape, memory: packed)
     }
 

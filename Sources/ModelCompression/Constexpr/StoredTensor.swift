@@ -95,14 +95,25 @@ struct StoredTensor: @unchecked Sendable {
 
     /// The elements as float32; nil for types that are no numbers of 32 bits or less.
     func floats(pool: WorkPool) throws(CompressionError) -> [Float]? {
-        if type.isSubByte { return try unpacked(pool: pool).floats(pool: pool) }
-        switch type {
-        case .float16: return (0..<count).map { Half.toFloat(start(as: UInt16.self)[$0]) }
-        case .float32: return Array(UnsafeBufferPointer(start: start(as: Float.self), count: count))
-        case .int8: return (0..<count).map { Float(start(as: Int8.self)[$0]) }
-        case .uint8: return (0..<count).map { Float(start(as: UInt8.self)[$0]) }
-        default: return nil
+        try floatTensor(pool: pool).map { Array(UnsafeBufferPointer(start: $0.start(as: Float.self), count: count)) }
+    }
+
+    /// The same, for tensors of any size: where there is no memory that is an error.
+    func floatTensor(pool: WorkPool) throws(CompressionError) -> StoredTensor? {
+        if type.isSubByte { return try unpacked(pool: pool).floatTensor(pool: pool) }
+        guard [.float16, .float32, .int8, .uint8].contains(type) else { return nil }
+        if type == .float32 { return self }
+        let memory = try TensorMemory(byteCount: 4 * count)
+        let target = memory.start(as: Float.self)
+        for index in 0..<count {
+            target[index] =
+                switch type {
+                case .float16: Half.toFloat(start(as: UInt16.self)[index])
+                case .int8: Float(start(as: Int8.self)[index])
+                default: Float(start(as: UInt8.self)[index])
+                }
         }
+        return StoredTensor(type: .float32, shape: shape, memory: memory)
     }
 
     /// The elements as integers; nil for other types than int32 and uint32.

@@ -14,9 +14,17 @@ struct JointPass {
     /// - Throws: `.declined` when this weight does not suit the scheme.
     func encode(_ scheme: JointScheme) throws -> EncodedWeight {
         let before = try evaluator.evaluate(chain.operation, named: chain.outputName)
+        do {
+            return try encode(scheme, before)
+        } catch let error as ConstexprError {
+            throw CompressionError(kind: .declined, message: "[joint] \(error.message)")
+        }
+    }
+
+    private func encode(_ scheme: JointScheme, _ before: StoredTensor) throws -> EncodedWeight {
         var encoded =
             switch scheme {
-            case .quantizeTable(let scheme): try quantizeTable(scheme)
+            case .quantizeTable(let scheme): try quantizeTable(scheme, before.shape)
             case .quantizeSparse(let scheme): try quantizeSparse(scheme)
             case .palettizeSparse(let scheme): try palettizeSparse(scheme)
             case .palettizeQuantized(let scheme): try palettizeQuantized(scheme)
@@ -37,6 +45,12 @@ struct JointPass {
         } catch let error as ConstexprError {
             throw CompressionError(kind: .internal, message: "[joint] \(error.message)")
         }
+        guard after.type == before.type, after.shape == before.shape else {
+            throw CompressionError(
+                kind: .internal,
+                message: "[joint] \(before.type.name) \(before.shape) became \(after.type.name) \(after.shape)")
+        }
+        defer { withExtendedLifetime(after) {} }
         return ErrorMeasures(
             try errorStatistics(
                 before.view(), decoded: UnsafeRawPointer(after.start(as: UInt8.self)), pool: pool))
@@ -65,21 +79,21 @@ struct JointPass {
             case .value(let value): value
             case .name(let name): chain.definitions[name]?.attribute("val")
             }
-        guard let type = value?.type.tensor, let data = type.dataType, let count = type.elementCount else { return 0 }
-        return data.byteCount(elements: count) ?? 0
+        return value?.type.tensor?.storedByteCount ?? 0
     }
 
-    private func required(_ key: String) throws -> StoredTensor {
-        do { return try source.required(key) } catch let error as ConstexprError {
-            throw CompressionError(kind: .declined, message: "[joint] \(error.message)")
-        }
-    }
+    private func required(_ key: String) throws -> StoredTensor { try source.required(key) }
 
     // MARK: - Quantization
 
-    private func quantizeTable(_ scheme: QuantizationScheme) throws -> EncodedWeight {
+    /// - Parameter shape: the weight's.
+    private func quantizeTable(_ scheme: QuantizationScheme, _ shape: [Int]) throws -> EncodedWeight {
         let inner: MILOperation
         if case .sparsePalettized(let operation) = ChainForm(chain) {
+            guard operation.outputs.count == 2 else {
+                throw CompressionError(
+                    kind: .declined, message: "[quantize] \(operation.type) has \(operation.outputs.count) outputs")
+            }
             inner = operation
         } else {
             inner = chain.operation
@@ -95,7 +109,8 @@ struct JointPass {
         var options = scheme.options
         options.blockSizes = table.shape.map { _ in 0 }
         let parts = try QuantizedParts(try table.view(), options, pool: pool)
-        let operations = try tableOperations(scheme, inner, parts, tableType: table.type)
+        withExtendedLifetime(table) {}
+        let operations = try tableOperations(scheme, inner, parts, tableType: table.type, shape)
         return EncodedWeight(
             action: .quantized, operations: operations,
             scheme: "lookup table \(scheme.options.mode.rawValue) \(scheme.options.type.name) per_tensor",
@@ -103,9 +118,9 @@ struct JointPass {
     }
 
     private func tableOperations(
-        _ scheme: QuantizationScheme, _ inner: MILOperation, _ parts: QuantizedParts, tableType: MILDataType
+        _ scheme: QuantizationScheme, _ inner: MILOperation, _ parts: QuantizedParts, tableType: MILDataType,
+        _ shape: [Int]
     ) throws -> [EncodedOperation] {
-        let shape = chain.type?.shape ?? []
         let codes = EncodedArray(type: parts.milType, shape: parts.layout.shape, memory: parts.data)
         if inner.type == "constexpr_lut_to_dense", scheme.form == .iOS26 {
             // coremltools' `canonicalize_quantized_lut_pattern`: from iOS26 on the look-up comes first.
@@ -165,12 +180,14 @@ struct JointPass {
 
     private func quantizeSparse(_ scheme: QuantizationScheme) throws -> EncodedWeight {
         let (dense, mask) = try denseAndMask()
+        defer { withExtendedLifetime(dense) {} }
         let parts = try QuantizedParts(try dense.view(), scheme.options, pool: pool)
         let codes = StoredTensor(
             type: parts.milType.isSubByte ? .uint8 : parts.milType, shape: dense.shape, memory: parts.data)
         let nonzero = try arithmetic.gathered(codes, mask)
         let data = try EncodedArray(
             codes: nonzero.start(as: UInt8.self), type: parts.milType, shape: [nonzero.count], pool: pool)
+        withExtendedLifetime(nonzero) {}
         let operations = [
             EncodedOperation(
                 "constexpr_sparse_blockwise_shift_scale", suffix: "_sparse",
@@ -199,6 +216,7 @@ struct JointPass {
 
     private func palettizeSparse(_ scheme: PalettizationScheme) throws -> EncodedWeight {
         let (dense, mask) = try denseAndMask()
+        defer { withExtendedLifetime(dense) {} }
         var options = scheme.options(seed: context.seed)
         let parts = try scheme.palettized(try dense.view(), options: &options, pool: pool)
         let codes = StoredTensor(
@@ -208,6 +226,7 @@ struct JointPass {
         let type = MILDataType.unsigned(bits: parts.layout.nbits)
         let data = try EncodedArray(
             codes: nonzero.start(as: UInt8.self), type: type, shape: [nonzero.count], pool: pool)
+        withExtendedLifetime(nonzero) {}
         let operations = [
             EncodedOperation(
                 "constexpr_lut_to_sparse", suffix: "_sparse",
@@ -228,6 +247,9 @@ struct JointPass {
     private func palettizeQuantized(_ scheme: PalettizationScheme) throws -> EncodedWeight {
         let data = try required("data")
         let scale = try required("scale")
+        guard data.type == .int8 || data.type == .uint8 else {
+            throw CompressionError(kind: .declined, message: "[palettize] the data are \(data.type.name)")
+        }
         // In binary64, as NumPy computes with integers; every int8 is exact in it.
         let values = try TensorMemory(byteCount: 8 * data.count)
         for index in 0..<data.count {
@@ -235,9 +257,10 @@ struct JointPass {
                 data.type == .int8
                 ? Double(data.start(as: Int8.self)[index]) : Double(data.start(as: UInt8.self)[index])
         }
-        let view = StoredTensor(type: .float64, shape: data.shape, memory: values)
+        let wide = StoredTensor(type: .float64, shape: data.shape, memory: values)
         var options = scheme.options(seed: context.seed)
-        let parts = try scheme.palettized(try view.view(), options: &options, pool: pool)
+        let parts = try scheme.palettized(try wide.view(), options: &options, pool: pool)
+        withExtendedLifetime(wide) {}
         let table = try integerTable(parts, data.type)
         let operations = try scheme.scaled(
             parts, try parts.indicesArray(pool: pool), table: table, scale: try kept("scale"), scaleShape: scale.shape,
@@ -298,7 +321,7 @@ struct JointPass {
         return EncodedOperation(
             "constexpr_sparse_blockwise_shift_scale", suffix: "_sparse",
             [("data_mask", .array(bits)), ("nonzero_data", .array(try keptCodes(data, mask)))]
-                + (try keptIfPresent(["scale", "offset"])),
+                + [("scale", try kept("scale"))] + (try keptIfPresent(["offset"])),
             outputs: [(.uint1, bits.shape), (type, [mask.kept])])
     }
 
@@ -315,8 +338,13 @@ struct JointPass {
 
     /// The codes that stay, in the width they had.
     private func keptCodes(_ codes: StoredTensor, _ mask: PruningMask) throws -> EncodedArray {
-        let bytes = try codes.unpacked(pool: pool)
-        let kept = try mask.gathered(bytes, pool: pool)
+        guard codes.count == mask.count, codes.type.bitWidth <= 8 else {
+            throw CompressionError(
+                kind: .declined,
+                message: "[prune] found \(codes.count) codes of \(codes.type.name) for \(mask.count) elements")
+        }
+        let kept = try mask.gathered(try codes.unpacked(pool: pool), pool: pool)
+        defer { withExtendedLifetime(kept) {} }
         return try EncodedArray(
             codes: kept.start(as: UInt8.self), type: codes.type, shape: [mask.kept], pool: pool)
     }

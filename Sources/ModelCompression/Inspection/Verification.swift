@@ -190,7 +190,9 @@ private struct Verifier: Sendable {
         else { return decoded }
         let scale = try evaluator.evaluate(constant, named: name)
         var shape = decoded.shape.map { _ in 1 }
-        shape[consumer.channelAxes(rank: shape.count).output] = scale.count
+        let axis = consumer.channelAxes(rank: shape.count).output
+        guard shape.indices.contains(axis), decoded.shape[axis] == scale.count, scale.count > 0 else { return decoded }
+        shape[axis] = scale.count
         let operation = EncodedOperation(
             "constexpr_blockwise_shift_scale",
             [

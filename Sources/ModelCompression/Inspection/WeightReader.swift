@@ -65,8 +65,14 @@ struct ConstexprEvaluator: Sendable {
         }
         let output = operation.outputs.firstIndex { $0.name == name } ?? 0
         do {
-            return try ConstexprArithmetic(pool: pool).evaluate(
+            let result = try ConstexprArithmetic(pool: pool).evaluate(
                 StoredOperation(evaluator: self, operation: operation, depth: depth), output: output)
+            // What replaces the operation must have the type that its consumers count on.
+            let declared = operation.outputs.indices.contains(output) ? operation.outputs[output].type.tensor : nil
+            if let type = declared?.dataType, type != result.type {
+                throw ConstexprError("found an output of \(type.name), expected \(result.type.name)")
+            }
+            return result
         } catch let error as ConstexprError {
             throw damaged(operation, error.message)
         } catch let error as CompressionError where error.kind == .invalidArgument {
@@ -104,7 +110,7 @@ struct StoredOperation: ConstexprSource {
     /// In place, a constant, or the output of another operation of the chain.
     func tensor(_ key: String) throws -> StoredTensor? {
         if let binding = operation.input(key).first { return try tensor(binding, key) }
-        return try operation.attribute(key).map { try evaluator.stored($0) }
+        return try packedAttribute(key).map { try evaluator.stored($0) }
     }
 
     func tensor(_ binding: MILBinding, _ key: String) throws -> StoredTensor {
@@ -127,8 +133,11 @@ struct StoredOperation: ConstexprSource {
 
     private func value(_ key: String) throws -> MILValue? {
         if let binding = operation.input(key).first { return try value(binding, key) }
-        return operation.attribute(key)
+        return packedAttribute(key)
     }
+
+    /// The form before iOS18 has its parameters in attributes, the other in inputs; none has some of both.
+    private func packedAttribute(_ key: String) -> MILValue? { isPacked ? operation.attribute(key) : nil }
 
     func value(_ binding: MILBinding, _ key: String) throws -> MILValue? {
         switch binding {

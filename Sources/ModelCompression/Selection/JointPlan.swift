@@ -22,6 +22,8 @@ enum ChainForm {
         }
         let operation = chain.operation
         self = .other
+        // The form before iOS18, which a run that raises the target finds: it has attributes instead of inputs.
+        if operation.inputs.isEmpty { return }
         switch operation.type {
         case "constexpr_lut_to_dense" where source(operation, "lut") == nil: self = .palettized
         case "constexpr_blockwise_shift_scale" where source(operation, "data") == nil: self = .quantized
@@ -87,6 +89,9 @@ extension Selector {
         case (.thresholdPruner(let config), .palettized):
             if let decline = vectorDecline(chain) { return .failure(decline) }
             return .success(.prunePalettized(scheme(for: site, config: config)))
+        case _ where chain.operation.inputs.isEmpty:
+            return .failure(
+                .unplanned("compressed in the form before iOS18: raise the target first, in a run of its own"))
         default:
             let what = chain.operation.type.dropFirst("constexpr_".count)
             return .failure(

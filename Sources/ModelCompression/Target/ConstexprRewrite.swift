@@ -72,6 +72,8 @@ private struct Source {
         guard let tensor = value.type.tensor, let type = tensor.dataType, let shape = tensor.shape,
             let count = tensor.elementCount
         else { throw Refusal(key, "it is no array of a fixed shape") }
+        // What it states is what it holds: nothing is made as large as a damaged file says.
+        _ = try elements(of: value)
         return (value, type, shape, count)
     }
 
@@ -128,6 +130,7 @@ private struct Source {
         }
         let axis = given < 0 ? given + rank : given
         let scales = max(scale.count, offsets?.count ?? 1)
+        guard scale.count > 0 else { throw Refusal("scale", "it has no elements") }
         for (key, found) in [("scale", scale.count), ("zero_point", offsets?.count ?? 1)]
         where found != 1 && found != data.shape[axis] {
             throw Refusal(key, "found \(found) values for an axis of \(data.shape[axis])")
@@ -167,9 +170,11 @@ private struct Source {
         return points
     }
 
-    private func bytes(_ value: MILValue) throws(Refusal) -> [UInt8] {
+    private func bytes(_ value: MILValue) throws(Refusal) -> [UInt8] { [UInt8](try elements(of: value)) }
+
+    private func elements(of value: MILValue) throws(Refusal) -> UnsafeRawBufferPointer {
         do {
-            return [UInt8](try package.tensorBytes(of: value))
+            return try package.tensorBytes(of: value)
         } catch {
             throw Refusal(error)
         }
