@@ -181,14 +181,22 @@ struct WeightList {
 
     init(_ model: MLModelDocument) {
         var list = WeightList()
-        // Outputs of constexpr operations that feed another one are not weights of their own.
+        // Outputs of constexpr operations that only feed another one are not weights of their own.
         var inner: Set<String> = []
+        var outer: Set<String> = []
         visitOperations(model) { function, operation, _ in
-            guard operation.type.hasPrefix("constexpr_") else { return }
+            let isConstexpr = operation.type.hasPrefix("constexpr_")
             for input in operation.inputs {
-                for case .name(let source) in input.bindings { inner.insert(function + "\n" + source) }
+                for case .name(let source) in input.bindings {
+                    if isConstexpr {
+                        inner.insert(function + "\n" + source)
+                    } else {
+                        outer.insert(function + "\n" + source)
+                    }
+                }
             }
         }
+        inner.subtract(outer)
         visitOperations(model) { function, operation, _ in list.add(function, operation, inner) }
         self = list
     }

@@ -56,7 +56,9 @@ struct CompressionPlan {
             case .failure(let decline): declines[number] = decline
             case .success(let decision):
                 notes[number] = decision.note
-                let key = JobKey(data: subject.identity, shape: subject.site.shape, scheme: decision.scheme)
+                let key = JobKey(
+                    data: subject.identity, names: decision.scheme.keepsNames ? subject.boundNames : [],
+                    shape: subject.site.shape, scheme: decision.scheme)
                 if let job = known[key] {
                     jobs[job].subjects.append(number)
                 } else {
@@ -96,8 +98,29 @@ struct CompressionPlan {
     /// Constants that point at one blob and get the same scheme are compressed once.
     private struct JobKey: Hashable {
         let data: String
+        /// What the operations of the result are bound to.
+        let names: [String]
         let shape: [Int]
         let scheme: WeightScheme
+    }
+}
+
+extension WeightScheme {
+    /// The result is bound to constants of the program by their names, so weights share it only where the names agree.
+    fileprivate var keepsNames: Bool {
+        if case .joint = self { true } else { false }
+    }
+}
+
+extension ProgramIndex.Compressed {
+    /// Why no operation can take the place of the chain's last one; nil when one can.
+    fileprivate var obstacle: String? {
+        guard operation.outputs.count == 1 else {
+            return "\(operation.type) has \(operation.outputs.count) outputs, and another operation uses it"
+        }
+        let known = ConstexprArithmetic.operationTypes.union(["const"])
+        let unknown = ([operation] + definitions.values).map(\.type).filter { !known.contains($0) }.min()
+        return unknown.map { "\($0) is no operation of iOS16 or iOS18" }
     }
 }
 
@@ -109,6 +132,7 @@ extension Selector {
         if subject.isInline {
             return .failure(.planned("written inside its operation instead of as a constant of its own"))
         }
+        if let chain = subject.compressed, let reason = chain.obstacle { return .failure(.unplanned(reason)) }
         if options.operation == .decompress {
             return subject.compressed == nil
                 ? .failure(.planned("not compressed")) : .success((.dense, nil))

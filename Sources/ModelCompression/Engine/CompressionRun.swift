@@ -48,6 +48,7 @@ final class CompressionRun {
                 cancel: { cancellation.cancel() })
             if let failure = outcome.failure { throw failure }
             if cancellation.isCancelled { throw Self.cancelled }
+            try rewrite.removeUnusedParts()
             try raiseTarget()
             try rewrite.writer.finish()
         } catch {
@@ -221,7 +222,7 @@ extension WeightRecord {
     fileprivate init(_ subject: Subject) {
         let site = subject.site
         let isCompressed = subject.compressed != nil
-        let bits = Double(subject.storedBytes * 8) / Double(max(site.count, 1))
+        let bits = Double(subject.storedBytes) * 8 / Double(max(site.count, 1))
         self.init(
             name: site.name, function: site.function, consumer: site.consumers.first?.name ?? "",
             consumerType: site.consumers.first?.type ?? "", dtype: site.type.name, shape: site.shape,
@@ -235,7 +236,7 @@ extension WeightRecord {
         scheme = encoded.scheme
         nbits = encoded.nbits
         bytesAfter = outcome.byteCount
-        bitsPerWeight = Double(outcome.byteCount * 8) / Double(max(subject.site.count, 1))
+        bitsPerWeight = Double(outcome.byteCount) * 8 / Double(max(subject.site.count, 1))
         snrDecibel = encoded.measures.snrDecibel
         maxError = encoded.measures.maxError
         meanSquaredError = encoded.measures.meanSquaredError

@@ -14,6 +14,10 @@ final class ProgramRewrite {
     let writer: PackageWriter
     private let index: ProgramIndex
     private var names: Set<String>
+    /// How often each name is used by now, as in `ProgramIndex.uses`.
+    private var uses: [String: Int]
+    /// What replaced chains are made of, by its place in the file, with the function.
+    private var parts: [Int: (function: String, operation: MILOperation)] = [:]
     /// Operations of the package that are gone or replaced.
     private var replaced: Set<Range<Int>> = []
     /// Consumers that a scale follows now, by `Consumer.position`.
@@ -25,6 +29,7 @@ final class ProgramRewrite {
         self.index = index
         self.writer = writer
         names = index.outputNames
+        uses = index.uses
     }
 
     /// Writes the arrays of a weight once, and its operations in the place of each of `subjects`.
@@ -60,7 +65,7 @@ final class ProgramRewrite {
 
     private func write(_ operations: [EncodedOperation], _ values: [[NewValue?]], for subject: Subject) throws {
         try replace(subject.range, with: build(operations, values, name: subject.outputName))
-        if let chain = subject.compressed { try removeParts(of: chain, operations) }
+        if let chain = subject.compressed { release(chain, operations) }
     }
 
     private func replace(_ range: Range<Int>, with operations: [NewOperation]) throws {
@@ -141,38 +146,33 @@ final class ProgramRewrite {
         }
     }
 
-    func freshName(_ wanted: String) -> String {
-        var name = wanted
-        var number = 0
-        while !names.insert(name).inserted {
-            number += 1
-            name = "\(wanted)_\(number)"
-        }
-        return name
+    private func freshName(_ wanted: String) -> String { OperationChange.freshName(wanted, &names) }
+
+    private func countUses(of bindings: [MILBinding], in function: String, _ change: Int) {
+        for case .name(let name) in bindings { uses[function + "\u{0}" + name, default: 0] += change }
     }
 
-    /// Removes the constants and operations that only the replaced chain has used.
-    private func removeParts(of chain: ProgramIndex.Compressed, _ operations: [EncodedOperation]) throws {
-        var kept: Set<String> = []
-        for case .kept(.name(let name), _) in operations.flatMap({ $0.parameters.map(\.value) }) { kept.insert(name) }
-        var uses: [String: Int] = [:]
-        func countUses(of operation: MILOperation) {
-            for case .name(let name) in operation.inputs.flatMap(\.bindings) { uses[name, default: 0] += 1 }
+    /// Remembers the constants and operations of a replaced chain.
+    private func release(_ chain: ProgramIndex.Compressed, _ operations: [EncodedOperation]) {
+        let kept = operations.flatMap(\.parameters).compactMap { parameter in
+            if case .kept(let binding, _) = parameter.value { binding } else { nil }
         }
-        countUses(of: chain.operation)
-        // From the consumers back to what they use.
-        var seen: Set<Int> = []
-        let parts = chain.definitions.values.filter { seen.insert($0.range.lowerBound).inserted }
-        for part in parts.sorted(by: { $0.range.lowerBound > $1.range.lowerBound }) {
-            let outputs = part.outputs.map(\.name)
-            let isUnused = outputs.allSatisfy { name in
-                !kept.contains(name)
-                    && uses[name, default: 0] == index.uses[chain.function + "\u{0}" + name, default: 0]
-            }
-            guard isUnused, !replaced.contains(part.range) else { continue }
-            countUses(of: part)
+        countUses(of: kept, in: chain.function, 1)
+        countUses(of: chain.operation.inputs.flatMap(\.bindings), in: chain.function, -1)
+        for part in chain.definitions.values { parts[part.range.lowerBound] = (chain.function, part) }
+    }
+
+    /// Removes what only replaced chains have used.
+    func removeUnusedParts() throws {
+        // From the consumers back to what they use. Names that nested blocks repeat are counted together.
+        for (function, part) in parts.sorted(by: { $0.key > $1.key }).map(\.value) {
+            guard !replaced.contains(part.range),
+                part.outputs.allSatisfy({ uses[function + "\u{0}" + $0.name, default: 0] == 0 })
+            else { continue }
+            countUses(of: part.inputs.flatMap(\.bindings), in: function, -1)
             try replace(part.range, with: [])
         }
+        parts = [:]
     }
 }
 
@@ -181,14 +181,21 @@ final class ProgramRewrite {
 extension ProgramRewrite {
     /// Why the results of a weight's consumers cannot be scaled instead of the weight; nil when they can.
     private func outputScaleObstacle(_ subjects: [Subject], _ scale: EncodedArray) -> String? {
+        var found = scaled
         for subject in subjects {
             for consumer in subject.site.consumers {
-                guard let entry = index.consumers[consumer.position], !scaled.contains(consumer.position) else {
+                // One scale can follow an operation, whether its weights have the same data or not.
+                guard let entry = index.consumers[consumer.position], found.insert(consumer.position).inserted else {
                     return "another weight of \(consumer.text) has a scale too"
                 }
                 let outputs = entry.operation.outputs
-                guard outputs.count == 1, outputs[0].type.tensor?.dataType == scale.type else {
+                guard outputs.count == 1, let type = outputs[0].type.tensor, type.dataType == scale.type else {
                     return "\(consumer.text) has another type than the weight"
+                }
+                let shape = consumer.outputScaleShape(channels: scale.count, rank: subject.site.shape.count)
+                guard type.keepsShape(multipliedBy: shape) else {
+                    let found = valueTypeText(.tensor(type))
+                    return "the results of \(consumer.text) have \(found), not the weight's channels"
                 }
                 let isPlain = entry.operation.inputs.flatMap(\.bindings).allSatisfy { binding in
                     if case .value(let value) = binding, case .blob = value.content { false } else { true }
@@ -270,6 +277,16 @@ extension ProgramRewrite {
         switch binding {
         case .name(let name): .name(name)
         case .value(let value): .value(try NewValue.copy(value))
+        }
+    }
+}
+
+extension MILTensorType {
+    /// Whether the product with an array of `shape` has this shape again: `matmul` drops axes of vectors.
+    fileprivate func keepsShape(multipliedBy shape: [Int]) -> Bool {
+        guard shape.count <= dimensions.count, !dimensions.contains(.unknown(variadic: true)) else { return false }
+        return zip(shape.reversed(), dimensions.reversed()).allSatisfy { size, dimension in
+            if case .constant(let own) = dimension { size == 1 || size == own } else { true }
         }
     }
 }

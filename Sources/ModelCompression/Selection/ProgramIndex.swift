@@ -58,7 +58,7 @@ struct ProgramIndex {
     /// Constants and `constexpr_*` operations by function and output name (a zero character between), in program order:
     /// nested blocks may repeat a name.
     private(set) var occurrences: [String: [MILOperation]] = [:]
-    /// Outputs of all operations: names that new operations must not take.
+    /// Outputs of all operations and inputs of functions: names that new operations must not take.
     private(set) var outputNames: Set<String> = []
 
     /// Name and type of every operation that neither is nor makes a constant.
@@ -74,6 +74,7 @@ struct ProgramIndex {
                         opset: raise?.opset(of: specialization.name) ?? specialization.name)
                     walk.visit(specialization.block)
                     add(walk)
+                    outputNames.formUnion(function.inputs.map(\.name))
                 }
             }
         }
@@ -81,7 +82,9 @@ struct ProgramIndex {
 
     private mutating func add(_ walk: FunctionWalk) {
         weights += walk.weights
-        compressed += walk.chains.filter { chain in chain.consumers.allSatisfy { !$0.isConstexpr } }
+        compressed += walk.chains.filter { chain in
+            chain.consumers.isEmpty || chain.consumers.contains { !$0.isConstexpr }
+        }
         consumers.merge(walk.consumers) { first, _ in first }
         for (name, count) in walk.uses { uses[walk.function + "\u{0}" + name, default: 0] += count }
         operations += walk.operations
@@ -169,6 +172,9 @@ private struct FunctionWalk {
         }
     }
 
+    /// More than any chain has: what a damaged program chains without end is not copied again for every operation.
+    private static let mostDefinitions = 256
+
     /// What the names in a chain's operation mean here, those further up the chain included.
     private func definitions(of operation: MILOperation) -> [String: MILOperation] {
         var result: [String: MILOperation] = [:]
@@ -177,6 +183,7 @@ private struct FunctionWalk {
             case .constant(_, _, let source): result[name] = source
             case .chain(let number, _):
                 result[name] = chains[number].operation
+                guard chains[number].definitions.count < Self.mostDefinitions else { break }
                 result.merge(chains[number].definitions) { first, _ in first }
             case .other, nil: break
             }
@@ -200,7 +207,7 @@ private struct FunctionWalk {
         constantNames.insert(name)
         sources.append((output.name, operation))
         var index: Int?
-        if let site = site(value, name: name) {
+        if operation.outputs.count == 1, let site = site(value, name: name) {
             index = weights.count
             weights.append(
                 ProgramIndex.Weight(site: site, outputName: output.name, value: value, range: operation.range))

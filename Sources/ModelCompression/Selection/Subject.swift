@@ -67,7 +67,7 @@ struct Subject {
         data = .compressed(chain)
         range = chain.operation.range
         storedBytes = storage.bytes
-        denseBytes = type.byteCount(elements: chain.type?.elementCount ?? 0) ?? 0
+        denseBytes = chain.type?.storedByteCount ?? 0
         fileName = storage.position?.file
         identity = Self.identity(chain.operation, chain.definitions, depth: 0)
     }
@@ -100,6 +100,20 @@ struct Subject {
         return "(" + parts.joined(separator: ", ") + ")"
     }
 
+    /// The names in the last two operations of a chain, which joint compression can keep. Together with `identity` they
+    /// say what the result is bound to.
+    var boundNames: [String] {
+        guard let chain = compressed else { return [] }
+        func names(_ operation: MILOperation) -> [(key: String, name: String)] {
+            operation.inputs.sorted { $0.key < $1.key }.flatMap { input in
+                input.bindings.compactMap { if case .name(let name) = $0 { (input.key, name) } else { nil } }
+            }
+        }
+        return names(chain.operation).flatMap { key, name in
+            ["\(key)=\(name)"] + (chain.definitions[name].map(names) ?? []).map { "\(key).\($0.key)=\($0.name)" }
+        }
+    }
+
     /// Which consumers keep a scale from following them.
     var scaleText: String {
         let obstacles = site.consumers.filter { !$0.canScaleOutput }.map(\.text)
@@ -118,5 +132,5 @@ struct Subject {
 
 extension ProgramIndex.Weight {
     /// Bytes of the elements.
-    var byteCount: Int { site.type.byteCount(elements: site.count) ?? 0 }
+    var byteCount: Int { MILTensorType(site.type, shape: site.shape).storedByteCount }
 }
