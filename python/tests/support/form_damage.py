@@ -24,6 +24,8 @@ def pick(rng: Random, values: Any) -> Any:
 
 
 def blocks(spec: Any) -> Iterator[Any]:
+    for stage in spec.pipeline.models:
+        yield from blocks(stage)
     for function in spec.mlProgram.functions.values():
         pending = list(function.block_specializations.values())
         while pending:
