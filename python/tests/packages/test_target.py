@@ -339,7 +339,7 @@ def test_weights_that_share_their_codes_still_do(packages: Any, tmp_path: Path) 
 def test_raising_makes_the_form_of_the_later_target(packages: Any, tmp_path: Path, old: str) -> None:
     """Grouped palettization of a model converted for an earlier target: the bits are those of a model of iOS18."""
     options: dict[str, Any] = {"nbits": 3, "granularity": "per_grouped_channel", "group_size": 8}
-    with pytest.raises(ValueError, match="minimum_deployment_target iOS18"):
+    with pytest.raises(ValueError, match="needs deployment target iOS18"):
         ours.compress(packages("layers", old), tmp_path / "refused.mlpackage", **options)
     assert not (tmp_path / "refused.mlpackage").exists()
     output, expected = tmp_path / "out.mlpackage", tmp_path / "expected.mlpackage"
