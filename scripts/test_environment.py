@@ -7,6 +7,8 @@ Each list goes into a folder of its own under ${XDG_CACHE_HOME:-~/.cache}/swiftc
 interpreter and a hash of the list's text, so that every clone on the machine shares it and a changed list gets a new
 folder. The virtual environment that runs this script then gets a .pth file which names the folders. Two clones may do
 this at once: a folder appears by renaming a finished one, or not at all.
+
+A line `# pip: OPTIONS` in a list gives pip more options, such as --no-deps for a list whose dependencies another list has.
 """
 
 import hashlib
@@ -18,6 +20,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+OPTIONS = "# pip: "
 PTH_NAME = "swiftcompress_test_requirements.pth"
 
 
@@ -29,6 +32,11 @@ def cache_root() -> Path:
 def requirement_lines(path: Path) -> list[str]:
     lines = (line.split("#", 1)[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line]
+
+
+def pip_options(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [option for line in lines if line.startswith(OPTIONS) for option in line.removeprefix(OPTIONS).split()]
 
 
 def folder_for(path: Path) -> Path:
@@ -47,6 +55,7 @@ def install(path: Path, folder: Path) -> None:
         command = [
             sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
             "--no-warn-script-location", "--target", str(scratch / "packages"), "--requirement", str(path),
+        *pip_options(path),
         ]
         # fmt: on
         if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:

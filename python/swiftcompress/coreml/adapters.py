@@ -97,8 +97,9 @@ def as_package(operation: str, model: Any) -> ModelPackage:
 
 def _require_package(operation: str, model: Any) -> None:
     if not model.is_package:
-        raise ValueError(
-            message(operation, "model", "an MLModel without a package", "an MLModel of the ML Program kind")
+        # As in coremltools, a TypeError.
+        raise TypeError(
+            message(operation, "model", "an MLModel without a package", "an MLModel of the ML Program kind (mlprogram)")
         )
 
 

@@ -121,13 +121,14 @@ class _Run:
             adapters.save_mlmodel(self.task.function, model, source)
             target = os.path.join(folder, "model.mlpackage") if output is None else os.fspath(output)
             report = self._compress(source, target)
-            shutil.rmtree(source)
+            shutil.rmtree(source if output is None else folder)
             result = adapters.load_mlmodel(report.output, like=model)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         result.report = report
-        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
+        if output is None:
+            weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
         return result
 
     def _compress(self, source: str, output: str) -> CompressionReport:

@@ -352,7 +352,7 @@ def test_an_mlmodel_of_the_old_kind(source: Path, ml_model: Any) -> None:
     options = dict.fromkeys(("skip_model_load", "compute_units", "function_name", "optimization_hints"))
     model = ml_model(str(source), **options)
     model.is_package = False
-    with pytest.raises(ValueError, match="ML Program"):
+    with pytest.raises(TypeError, match="ML Program"):
         cto.palettize_weights(model, FOUR)
 
 
