@@ -6,9 +6,10 @@
     .venv/bin/python scripts/coremltools_tests.py --accelerated   with its hot routines replaced by ours
     .venv/bin/python scripts/coremltools_tests.py --mapped        with its public functions and classes replaced by ours
     ... --mapped --part                                           the tests that reach us and are not slow
+    ... --all-targets                                             for iOS17, iOS18 and float32 too, not only iOS16 and float16
     ... -k EXPRESSION -x                                          what follows goes to pytest
 
-How each test ended is in build/coremltools-tests/{plain,accelerated,mapped}.json. After a run, tests that ended otherwise than in
+How each test ended is in build/coremltools-tests/{plain,accelerated,mapped}.json (coremltools-tests-all with --all-targets). After a run, tests that ended otherwise than in
 the baseline are printed, in groups by what they say. The status is 1 when there is one that
 python/tests/coremltools_differences.toml does not give a reason for. Without a baseline, a test is taken to pass unless
 that file says that coremltools fails it too.
@@ -129,7 +130,7 @@ def suite_folder() -> Path:
     return folder
 
 
-def run(way: str, folder: Path, jobs: int, part: bool, rest: list[str]) -> Outcomes:
+def run(way: str, folder: Path, jobs: int, part: bool, rest: list[str], *, all_targets: bool) -> Outcomes:
     """Run the suite in a child process; returns how its tests ended."""
     suite = suite_folder()
     outcomes = folder / f"{way}.json"
@@ -152,6 +153,8 @@ def run(way: str, folder: Path, jobs: int, part: bool, rest: list[str]) -> Outco
         "OMP_NUM_THREADS": "1",
         "TQDM_DISABLE": "1",
     }
+    if all_targets:  # coremltools' own switches
+        environment |= {"RUN_BACKWARD_COMPATIBILITY": "1", "INCLUDE_MIL_FP32_UNIT_TESTS": "1"}
     log = folder / f"{way}.log"
     with log.open("w", encoding="utf-8") as file:
         # fmt: off
@@ -220,6 +223,7 @@ def report(way: str, outcomes: Outcomes, baseline: Outcomes | None, known: Known
     differences = differing(baseline, outcomes, known) if way != "plain" else differing(None, outcomes, known)
     listed = known.mapped if way == "mapped" else ()
     unexplained = dict(differences)
+    stale = False
     for entry in listed:
         covered = [test for test, outcome in differences.items() if entry.covers(test, outcome)]
         for test in covered:
@@ -228,9 +232,10 @@ def report(way: str, outcomes: Outcomes, baseline: Outcomes | None, known: Known
             print(f"\n  {len(covered):4} known: {entry.reason}")
         elif any(matches(test, pattern) for test in outcomes for pattern in entry.tests):
             print(f"\n     0 known, but it did not happen; take it off the list: {entry.reason}")
+            stale = True
     if unexplained:
         print_groups("differing from coremltools without a known reason", unexplained)
-    return not unexplained
+    return not unexplained and not stale
 
 
 def main() -> None:
@@ -239,8 +244,9 @@ def main() -> None:
     way.add_argument("--accelerated", action="store_const", dest="way", const="accelerated")
     way.add_argument("--mapped", action="store_const", dest="way", const="mapped")
     parser.add_argument("--part", action="store_true", help="the tests that reach us and are not slow")
+    parser.add_argument("--all-targets", action="store_true", help="every deployment target from iOS16 on")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8), help="processes")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "coremltools-tests", help="for the results")
+    parser.add_argument("--folder", type=Path, help="for the results; build/coremltools-tests[-all] unless given")
     parser.add_argument("--baseline", type=Path, help="the results to compare with; otherwise plain.json in the folder")
     parser.add_argument("--show", action="store_true", help="compare the results of the last run, without running")
     arguments, rest = parser.parse_known_args()
@@ -248,12 +254,13 @@ def main() -> None:
     missing = missing_modules()
     if missing:
         sys.exit(f"these are not installed: {', '.join(missing)}; scripts/test_environment.py brings them, see --help")
-    folder = arguments.folder.resolve()
+    place = ROOT / "build" / ("coremltools-tests-all" if arguments.all_targets else "coremltools-tests")
+    folder = (arguments.folder or place).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.show:
         outcomes = read_outcomes(folder / f"{name}.json")
     else:
-        outcomes = run(name, folder, arguments.jobs, arguments.part, rest)
+        outcomes = run(name, folder, arguments.jobs, arguments.part, rest, all_targets=arguments.all_targets)
     path = arguments.baseline or folder / "plain.json"
     baseline = read_outcomes(path) if path.is_file() and name != "plain" else None
     sys.exit(0 if report(name, outcomes, baseline, KnownDifferences.read()) else 1)

@@ -47,7 +47,9 @@ struct PalettizeCommand: CompressingCommand {
     @Option(help: "One lookup table per weight, or one per group of channels. (default: per-tensor)")
     var granularity: PalettizerConfig.Granularity?
 
-    @Option(parsing: .unconditional, help: "Channels per group, with --granularity per-grouped-channel. (default: 32)")
+    @Option(
+        parsing: .unconditional,
+        help: "Channels per group, 0 for all, with --granularity per-grouped-channel. (default: 32)")
     var groupSize: Int?
 
     @Option(

@@ -72,7 +72,7 @@ final class CompressionRun {
         do {
             let pool = WorkPool(threads: options.numThreads, cancellation: cancellation)
             let context = EncodingContext(
-                pool: pool, seed: options.seed, followsReference: options.compat == .coremltools, custom: custom)
+                pool: pool, seed: options.seed, cutsIntegerTables: options.compat == .coremltools, custom: custom)
             var first = 0
             while first < plan.jobs.count {
                 let wave = nextWave(first)

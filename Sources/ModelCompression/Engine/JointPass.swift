@@ -209,6 +209,10 @@ struct JointPass {
         guard data.type == .float16 || data.type == .float32 else {
             throw CompressionError(kind: .declined, message: "[joint] the non-zero data are \(data.type.name)")
         }
+        // As in coremltools, to which so small a constant is no weight.
+        guard data.count >= Selector.smallestCount else {
+            throw CompressionError(kind: .declined, message: "[joint] only \(data.count) elements are not zero")
+        }
         return (try arithmetic.scattered(data, mask), mask)
     }
 
@@ -278,7 +282,7 @@ struct JointPass {
         let entries = parts.lut.assumingMemoryBound(to: Double.self)
         let memory = try TensorMemory(byteCount: count)
         for index in 0..<count {
-            let entry = entries[index].rounded(context.followsReference ? .towardZero : .toNearestOrEven)
+            let entry = entries[index].rounded(context.cutsIntegerTables ? .towardZero : .toNearestOrEven)
             memory.start(as: UInt8.self)[index] =
                 type == .int8
                 ? UInt8(bitPattern: Int8(max(-128, min(127, entry)))) : UInt8(max(0, min(255, entry)))
@@ -302,7 +306,7 @@ struct JointPass {
         _ dense: StoredTensor, _ scheme: PruningScheme,
         _ operation: (PruningMask, EncodedArray) throws -> EncodedOperation
     ) throws -> EncodedWeight {
-        let mask = try PruningMask(try dense.view(), scheme.method, context)
+        let mask = try PruningMask(try dense.view(), scheme.method, pool: pool)
         let bits = try mask.packed(dense.shape, pool: pool)
         let operations = [
             try operation(mask, bits),

@@ -27,9 +27,8 @@ public typealias CustomPaletteFunction = (
 struct EncodingContext: Sendable {
     let pool: WorkPool
     let seed: UInt64
-    /// coremltools' ways also where ours differ: lookup tables of integers are cut off toward zero instead of rounded, and a
-    /// weight of which every element becomes zero is written without elements instead of left alone.
-    let followsReference: Bool
+    /// Lookup tables of integers are cut off toward zero, as coremltools does, instead of rounded.
+    let cutsIntegerTables: Bool
     /// Serves custom functions on the calling thread.
     let custom: CustomPaletteCaller?
 }

@@ -8,14 +8,10 @@ struct PruningMask {
     let count: Int
     let kept: Int
 
-    init(_ tensor: TensorView, _ method: PruningMethod, _ context: EncodingContext) throws(CompressionError) {
+    init(_ tensor: TensorView, _ method: PruningMethod, pool: WorkPool) throws(CompressionError) {
         count = tensor.elementCount
         bytes = try TensorMemory(byteCount: count)
-        kept = try prune(tensor, method, pool: context.pool, mask: bytes.start(as: UInt8.self)).nonzeroCount
-        guard kept > 0 || context.followsReference else {
-            throw CompressionError(
-                kind: .declined, message: "[prune] every element becomes zero: a sparse weight needs one that is not")
-        }
+        kept = try prune(tensor, method, pool: pool, mask: bytes.start(as: UInt8.self)).nonzeroCount
     }
 
     /// One bit for each element.
@@ -45,7 +41,7 @@ extension PruningScheme {
     /// - Throws: `.declined` when this weight does not suit the scheme; the weight itself is only read.
     func encode(_ tensor: TensorView, context: EncodingContext) throws -> EncodedWeight {
         let pool = context.pool
-        let mask = try PruningMask(tensor, method, context)
+        let mask = try PruningMask(tensor, method, pool: pool)
         let dense = StoredTensor(
             type: tensor.type.milType, shape: tensor.shape,
             bytes: UnsafeRawBufferPointer(start: tensor.base, count: tensor.elementCount * tensor.type.byteCount),

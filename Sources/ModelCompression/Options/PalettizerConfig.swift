@@ -15,7 +15,7 @@ public struct PalettizerConfig: Sendable, Equatable {
     public var nbits: Int?
     /// Which channels share a lookup table.
     public var granularity: Granularity
-    /// Channels per lookup table when `granularity` is `.perGroupedChannel`; must divide the channel count.
+    /// Channels per lookup table when `granularity` is `.perGroupedChannel`; must divide the channel count, or be 0 for all.
     public var groupSize: Int
     /// The axis that groups are formed along when `granularity` is `.perGroupedChannel`; nil: the output channels of
     /// the operation that uses the weight.
@@ -65,7 +65,7 @@ public struct PalettizerConfig: Sendable, Equatable {
             throw fail("nbits", String(bits), widths)
         default: break
         }
-        if groupSize < 1 { throw fail("group_size", String(groupSize), "a whole number of 1 or more") }
+        if groupSize < 0 { throw fail("group_size", String(groupSize), "a whole number of 0 or more") }
         if clusterDim < 1 { throw fail("cluster_dim", String(clusterDim), "a whole number of 1 or more") }
         if weightThreshold < 0 {
             throw fail("weight_threshold", String(weightThreshold), "a whole number of 0 or more")
@@ -108,7 +108,7 @@ extension PalettizerConfig {
             granularity = value
         }
         nbits = try fields.int("nbits", allowed: "1, 2, 3, 4, 6, 8", nullable: true)
-        groupSize = try fields.int("group_size", allowed: "a whole number of 1 or more") ?? groupSize
+        groupSize = try fields.int("group_size", allowed: "a whole number of 0 or more") ?? groupSize
         channelAxis = try fields.int("channel_axis", allowed: "null or a whole number", nullable: true)
         clusterDim = try fields.int("cluster_dim", allowed: "a whole number of 1 or more") ?? clusterDim
         enablePerChannelScale = try fields.bool("enable_per_channel_scale") ?? false

@@ -62,7 +62,9 @@ extension Selector {
         for site: WeightSite, _ chain: ProgramIndex.Compressed, config: WeightConfig
     ) throws(CompressionError) -> Result<JointScheme, Decline> {
         if ConstexprForm(opset: site.opset) == .iOS16 {
-            throw needsIOS18(site, "joint_compression", operation: options.operation, instead: "none of it")
+            throw needsIOS18(
+                site, "joint_compression", coremltools: "Joint compression", operation: options.operation,
+                instead: "none of it")
         }
         switch (config, ChainForm(chain)) {
         case (.quantizer(let config), .palettized), (.quantizer(let config), .sparsePalettized):

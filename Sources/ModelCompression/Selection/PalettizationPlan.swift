@@ -51,8 +51,10 @@ extension Selector {
     ) throws(CompressionError) -> Result<PalettizationScheme, Decline> {
         let form = ConstexprForm(opset: site.opset)
         if form == .iOS16 {
-            if config.granularity == .perGroupedChannel { throw needsIOS18(site, "granularity per_grouped_channel") }
-            if config.clusterDim > 1 { throw needsIOS18(site, "cluster_dim \(config.clusterDim)") }
+            if config.granularity == .perGroupedChannel {
+                throw needsIOS18(site, "granularity per_grouped_channel", "per_grouped_channel")
+            }
+            if config.clusterDim > 1 { throw needsIOS18(site, "cluster_dim \(config.clusterDim)", "vector") }
         }
         let axes: ChannelAxes
         switch channelAxes(of: site) {
@@ -63,14 +65,14 @@ extension Selector {
         var groupSize: Int?
         if config.granularity == .perGroupedChannel {
             axis = try channelAxis(config.channelAxis ?? axis, of: site)
-            if config.groupSize != site.shape[axis] { groupSize = config.groupSize }
+            if config.groupSize != 0, config.groupSize != site.shape[axis] { groupSize = config.groupSize }
         }
         if let decline = divisibility(site, axis: axis, groupSize: groupSize, clusterDim: config.clusterDim) {
             return .failure(decline)
         }
         if form == .iOS16 {
-            if config.enablePerChannelScale { throw needsIOS18(site, "enable_per_channel_scale") }
-            if config.nbits == 3 { throw needsIOS18(site, "nbits 3") }
+            if config.enablePerChannelScale { throw needsIOS18(site, "enable_per_channel_scale", "per-channel-scale") }
+            if config.nbits == 3 { throw needsIOS18(site, "nbits 3", "3-bit") }
         }
         return .success(
             PalettizationScheme(
@@ -117,22 +119,25 @@ extension Selector {
         return nil
     }
 
-    private func needsIOS18(_ site: WeightSite, _ what: String) -> CompressionError {
+    private func needsIOS18(_ site: WeightSite, _ what: String, _ kind: String) -> CompressionError {
         needsIOS18(
-            site, what, operation: .palettize,
+            site, what, coremltools: "The \(kind) palettization", operation: .palettize,
             instead: "granularity per_tensor, nbits 1, 2, 4, 6 or 8, cluster_dim 1, no per-channel scale")
     }
 
     /// The error before any work that a configuration needs a later target than the model has.
+    ///
+    /// coremltools' own sentence, which begins with `coremltools`, is a part of it: scripts look for that.
     func needsIOS18(
-        _ site: WeightSite, _ what: String, operation: CompressionOptions.Operation, instead: String
+        _ site: WeightSite, _ what: String, coremltools: String, operation: CompressionOptions.Operation,
+        instead: String
     ) -> CompressionError {
         CompressionError(
             kind: .invalidArgument,
             message: "[\(operation.rawValue)] \(what) needs deployment target iOS18 (specification version 9), this "
                 + "model has \(DeploymentTarget.text(opset: site.opset)); first weight concerned: '\(site.name)'. "
-                + "Either raise it by minimum_deployment_target=\"iOS18\", or convert the model again with "
-                + "minimum_deployment_target=ct.target.iOS18 or later, or choose what its target has (\(instead)), or "
-                + "leave such weights out with op_names or op_types")
+                + "\(coremltools) is supported since iOS18. Please re-convert your model with minimum_deployment_target set "
+                + "to at least ct.target.iOS18. Or raise it here by minimum_deployment_target=\"iOS18\", or choose what its "
+                + "target has (\(instead)), or leave such weights out with op_names or op_types")
     }
 }

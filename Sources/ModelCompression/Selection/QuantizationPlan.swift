@@ -17,8 +17,8 @@ extension Selector {
     ) throws(CompressionError) -> Result<QuantizationScheme, Decline> {
         let form = ConstexprForm(opset: site.opset)
         if form == .iOS16 {
-            if config.granularity == .perBlock { throw needsIOS18(site, "granularity per_block") }
-            if config.dtype.bits == 4 { throw needsIOS18(site, "dtype \(config.dtype.rawValue)") }
+            if config.granularity == .perBlock { throw needsIOS18(site, "granularity per_block", "per_block") }
+            if config.dtype.bits == 4 { throw needsIOS18(site, "dtype \(config.dtype.rawValue)", "4-bit") }
         }
         let sizes: [Int]
         switch try blockSizes(site, config) {
@@ -71,9 +71,9 @@ extension Selector {
         }
     }
 
-    private func needsIOS18(_ site: WeightSite, _ what: String) -> CompressionError {
+    private func needsIOS18(_ site: WeightSite, _ what: String, _ kind: String) -> CompressionError {
         needsIOS18(
-            site, what, operation: .quantize,
+            site, what, coremltools: "The \(kind) quantization", operation: .quantize,
             instead: "dtype int8 or uint8, granularity per_tensor or per_channel")
     }
 }

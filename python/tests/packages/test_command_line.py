@@ -62,7 +62,6 @@ def test_over_the_input(packages: Any, tmp_path: Path) -> None:
     ["palettize", "IN", "-o", "OUT", "--nbits", "5"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--mode", "kmean"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--granularity", "per-channel"],
-    ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--granularity", "per-grouped-channel", "--group-size", "0"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--granularity", "per-grouped-channel", "--group-size", "-4"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--cluster-dim", "0"],
     ["palettize", "IN", "-o", "OUT", "--nbits", "4", "--threads", "-1"],

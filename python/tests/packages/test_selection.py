@@ -269,7 +269,6 @@ def test_needs_ios18(packages: Any, tmp_path: Path, target: str, options: dict[s
     {"mode": "custom"},
     {"nbits": 4, "lut_function": len},
     {"nbits": 4, "granularity": "per_channel"},
-    {"nbits": 4, **GROUPED, "group_size": 0},
     {"nbits": 4, **GROUPED, "group_size": -8},
     {"nbits": 4, **GROUPED, "group_size": 8, "channel_axis": 7},
     {"nbits": 4, **GROUPED, "group_size": 8, "channel_axis": -7},

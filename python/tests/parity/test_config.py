@@ -33,7 +33,7 @@ SAME: list[tuple[str, dict[str, Any]]] = [
     (QUANTIZER, {"mode": "linear"}),
     (QUANTIZER, {"mode": "Linear_Symmetric"}),
     (QUANTIZER, {"mode": "kmeans"}),
-    *((QUANTIZER, {"dtype": name}) for name in ("int8", "uint8", "int4", "uint4", "int7")),
+    *((QUANTIZER, {"dtype": name}) for name in ("int8", "uint8", "int4", "uint4", "int7", "int32", "uint3", "fp16")),
     *(
         (QUANTIZER, {"dtype": kind})
         for kind in (np.int8, np.uint8, np.dtype("int8"), np.int16, np.float32, float, None)
@@ -77,6 +77,7 @@ SAME: list[tuple[str, dict[str, Any]]] = [
     (PALETTIZER, {"mode": "custom", "lut_function": lut_function}),
     (PALETTIZER, {"mode": "kmeans", "nbits": 4, "lut_function": lut_function}),
     (PALETTIZER, {"nbits": 4, "granularity": "per_grouped_channel", "group_size": 8, "channel_axis": 1}),
+    (PALETTIZER, {"nbits": 4, "granularity": "per_grouped_channel", "group_size": 0}),
     (PALETTIZER, {"nbits": 4, "granularity": "per_channel"}),
     (PALETTIZER, {"nbits": 4, "cluster_dim": 2, "enable_per_channel_scale": True, "num_kmeans_workers": 4}),
     (PALETTIZER, {"nbits": 4, "weight_threshold": None}),
@@ -204,7 +205,7 @@ def test_same_dictionaries(kind: str, values: dict[str, Any]) -> None:
         (THRESHOLD, {"threshold": float("nan")}),
         (THRESHOLD, {"threshold": float("inf")}),
         (PALETTIZER, {"nbits": True}),
-        (PALETTIZER, {"nbits": 4, "group_size": 0}),
+        (PALETTIZER, {"nbits": 4, "group_size": -1}),
         (PALETTIZER, {"nbits": 4, "group_size": "8"}),
     ],
     ids=identifier,

@@ -5,7 +5,8 @@ import from, before any test module is. Two things are added that only a test ca
 
 - Tests read `MLModel._mil_program`. coremltools' results carry one from the conversion; ours, like every model read from a file,
   do not. It is read back from the package here, by coremltools' own reader, so that its tests look at what was written.
-- Tests hand configurations to coremltools' private graph passes. There ours become coremltools', by their fields.
+- Tests hand configurations to coremltools' private graph passes. There ours become coremltools', by their fields; and where
+  tests take the classes from the module of those passes, they get ours from a module in front of it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from enum import Enum
+from types import ModuleType
 from typing import Any
 
 import coremltools.optimize.coreml as reference
 import pytest
 from coremltools.converters.mil.frontend.milproto import load as milproto
+from coremltools.converters.mil.mil.passes.defs.optimize_activation_quantization import (
+    insert_suffix_quantize_dequantize_pair as suffix_pass,
+)
 from coremltools.models import MLModel
 from coremltools.models import utils as model_utils
 from coremltools.optimize.coreml import _post_training_quantization as reference_functions
@@ -49,7 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
         kind = getattr(ours, name)
         kind.__init__ = noted(name, kind.__init__)
         replace(name, kind)
-    accept_ours(reference_passes.AbstractCompressionPass)
+    for graph_pass in (
+        reference_passes.AbstractCompressionPass,
+        reference_passes.AbstractActCompressionPass,
+        suffix_pass,
+    ):
+        accept_ours(graph_pass)
+    front = ModuleType(reference_passes.__name__)
+    vars(front).update({name: getattr(ours, name) for name in CONFIGURATIONS})
+    vars(front)["__getattr__"] = functools.partial(getattr, reference_passes)
+    reference._quantization_passes = front
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,6 +115,8 @@ def accept_ours(compression_pass: Any) -> None:
         initialize(self, as_theirs(config), *arguments, **keywords)
 
     compression_pass.__init__ = call
+    plain = compression_pass.config
+    compression_pass.config = plain.setter(lambda self, config: plain.fset(self, as_theirs(config)))
 
 
 def as_theirs(config: Any) -> Any:

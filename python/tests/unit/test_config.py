@@ -43,7 +43,7 @@ def test_defaults() -> None:
         ({"mode": "custom", "lut_function": 3}, ValueError, "function object"),
         ({"nbits": 2, "granularity": "per_channel"}, ValueError, "granularity"),
         ({"nbits": 2, "granularity": cto.CompressionGranularity.PER_BLOCK}, ValueError, "granularity"),
-        ({"nbits": 2, "group_size": 0}, ValueError, "group_size"),
+        ({"nbits": 2, "group_size": -1}, ValueError, "group_size"),
         ({"nbits": 2, "group_size": 1.5}, TypeError, "group_size"),
         ({"nbits": 2, "channel_axis": "last"}, TypeError, "channel_axis"),
         ({"nbits": 2, "cluster_dim": 0}, ValueError, "cluster_dim"),

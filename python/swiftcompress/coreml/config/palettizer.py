@@ -35,7 +35,7 @@ class OpPalettizerConfig(OpCompressorConfig):
     granularity
         "per_tensor" or "per_grouped_channel", or a `CompressionGranularity`.
     group_size
-        Channels that share a lookup table, 1 or more; a weight whose channels it does not divide is left alone.
+        Channels that share a lookup table, 0 for all of them; a weight whose channels it does not divide is left alone.
     channel_axis
         The axis that groups are formed along; None: the output channels of the operation that uses the weight.
     cluster_dim
@@ -91,7 +91,7 @@ class OpPalettizerConfig(OpCompressorConfig):
         self._check_nbits()
         self._check_lut_function()
         self.granularity = granularity_from(self.granularity, self._GRANULARITIES)
-        check_integer("group_size", self.group_size, 1)
+        check_integer("group_size", self.group_size, 0)
         if self.channel_axis is not None and not is_integer(self.channel_axis):
             raise TypeError(f'"channel_axis" must be an integer or None. Got {self.channel_axis!r}.')
         check_integer("cluster_dim", self.cluster_dim, 1)

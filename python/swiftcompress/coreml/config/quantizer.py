@@ -19,6 +19,11 @@ from swiftcompress.coreml.config.base import (
 )
 
 _DTYPES = ("int8", "uint8", "int4", "uint4")
+# Types that models have; what is said of others is that there is no such type.
+_MIL_TYPES = (
+    *("bool", "fp16", "fp32", "fp64", "int4", "int8", "int16", "int32", "int64"),
+    *("uint1", "uint2", "uint3", "uint4", "uint6", "uint8", "uint16", "uint32", "uint64"),
+)
 
 
 @dataclass
@@ -131,10 +136,10 @@ class OpLinearQuantizerConfig(OpCompressorConfig):
 
 def _dtype_name(dtype: Any) -> str:
     if isinstance(dtype, str):
-        if dtype not in _DTYPES:
+        if dtype not in _MIL_TYPES:
             raise ValueError(f"Invalid dtype {dtype}. Only support int8/uint8/int4/uint4.")
-        return dtype
-    if hasattr(dtype, "__type_info__"):  # one of coremltools'
+        name = dtype
+    elif hasattr(dtype, "__type_info__"):  # one of coremltools'
         name = str(dtype.__type_info__().name)
     else:
         numpy_type = np.dtype(dtype)  # raises TypeError for what is no type at all
