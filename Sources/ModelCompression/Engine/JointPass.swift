@@ -316,7 +316,8 @@ struct JointPass {
                 outputs: [(dense.type, dense.shape)]),
         ]
         return EncodedWeight(
-            action: .pruned, operations: operations, scheme: scheme.text + mask.text, nbits: nil, measures: .exact)
+            action: .pruned, operations: operations, scheme: scheme.text + mask.text, nbits: nil, measures: .exact,
+            note: mask.note)
     }
 
     private func pruneQuantized(_ mask: PruningMask, _ bits: EncodedArray) throws -> EncodedOperation {

@@ -29,6 +29,11 @@ struct PruningMask {
         return StoredTensor(type: dense.type, shape: [kept], memory: memory)
     }
 
+    /// For the report.
+    var note: String? {
+        kept > 0 ? nil : "nothing of it is left: stored without elements, as coremltools does"
+    }
+
     /// E.g. `, 50.0 % zero`.
     var text: String {
         let part = (Double(count - kept) / Double(max(count, 1)) * 1000).rounded() / 10
@@ -51,7 +56,7 @@ extension PruningScheme {
         let bits = try mask.packed(tensor.shape, pool: pool)
         return EncodedWeight(
             action: .pruned, operations: [operation(nonzero, bits)], scheme: text + mask.text, nbits: nil,
-            measures: ErrorMeasures(error))
+            measures: ErrorMeasures(error), note: mask.note)
     }
 
     private func operation(_ nonzero: StoredTensor, _ mask: EncodedArray) -> EncodedOperation {
