@@ -24,6 +24,7 @@ from swiftcompress.model_package import ModelPackage
 
 if TYPE_CHECKING:
     from swiftcompress import coreml
+    from swiftcompress.accelerate import accelerate_coremltools
 
 __all__ = [
     "KMeansResult",
@@ -33,6 +34,7 @@ __all__ = [
     "Quantized",
     "Sparse",
     "__version__",
+    "accelerate_coremltools",
     "coreml",
     "kmeans",
     "kmeans_1d",
@@ -45,11 +47,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `swiftcompress.coreml` when it is first asked for."""
+    """Import `swiftcompress.coreml` and `swiftcompress.accelerate` when they are first asked for."""
     if name == "coreml":
         from importlib import import_module
 
         return import_module("swiftcompress.coreml")
+    if name == "accelerate_coremltools":
+        from swiftcompress.accelerate import accelerate_coremltools
+
+        return accelerate_coremltools
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
