@@ -126,6 +126,8 @@ def _palettize(
     lut, indices, _, found, _ = _native.palettize(
         array, MODES.index(mode.lower()), width, size, axis % array.ndim, 1, 0, 0, None, None, None, threads
     )
+    if mode == "UNIQUE" and 0 in lut:
+        require(not np.signbit(array[array == 0]).any(), "which of the two zeros the table gets is up to a sort")
     types = call.module.types
     kind = types.nptype_from_builtin(types.string_to_builtin(f"uint{found}"))
     return call.module.optimize_utils.LutParams(typed(indices, kind), lut, None)

@@ -38,11 +38,9 @@ class _Session:
 
     def start(self) -> None:
         self.hook.install()
-        for name in sorted(self.patches.modules):
-            module = sys.modules.get(name)
-            # A module that is being imported right now calls the hook, unless it began before the hook was there.
-            if module is not None and not _is_being_imported(module):
-                self.patches.apply(module)
+        loaded = [sys.modules.get(name) for name in sorted(self.patches.modules)]
+        # A module that is being imported right now calls the hook, unless it began before the hook was there.
+        self.patches.apply(*(module for module in loaded if module is not None and not _is_being_imported(module)))
 
     def stop(self) -> None:
         self.hook.remove()

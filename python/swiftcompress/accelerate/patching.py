@@ -122,11 +122,13 @@ class Patches:
         """The modules that hold a routine."""
         return frozenset(routine.module for routine in self.routines)
 
-    def apply(self, module: ModuleType) -> None:
-        """Replace what is in this module, just imported or long ago."""
+    def apply(self, *modules: ModuleType) -> None:
+        """Replace what is in these modules, just imported or long ago."""
         functions: dict[int, _Place] = {}
+        named = {module.__name__: module for module in modules}
         for routine in self.routines:
-            if routine.module == module.__name__:
+            module = named.get(routine.module)
+            if module is not None:
                 status = self.statuses[routine.key]
                 status.reason = self._refusal(module, routine)
                 status.state = "left alone" if status.reason else "replaced"
