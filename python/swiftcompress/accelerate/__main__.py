@@ -84,7 +84,10 @@ def _run_file(arguments: list[str]) -> None:
     try:
         code = _compiled(path)
     except OSError as error:
-        print(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: {error}", file=sys.stderr)
+        print(
+            f"{sys.executable}: can't open file {os.path.abspath(path)!r}: [Errno {error.errno}] {error.strerror}",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
@@ -101,7 +104,7 @@ def _run_file(arguments: list[str]) -> None:
 def _compiled(path: str) -> CodeType:
     with open(path, "rb") as file:
         source = file.read()
-    code: CodeType = compile(source, path, "exec", dont_inherit=True)
+    code: CodeType = compile(source, os.path.abspath(path), "exec", dont_inherit=True)
     return code
 
 

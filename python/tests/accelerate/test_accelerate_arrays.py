@@ -17,7 +17,7 @@ from coremltools.optimize import _utils as utils
 from coremltools.optimize.coreml import CoreMLWeightMetaData
 from coremltools.optimize.coreml import _quantization_passes as passes
 
-from support.accelerated import both, check, check_error
+from support.accelerated import both, check, check_all, check_error
 from support.arrays import adversarial, layouts
 
 FLOATS = (np.float16, np.float32, np.float64)
@@ -80,10 +80,10 @@ class TestFindingEntries:
     def test_adversarial(self, case: str, dtype: Any) -> None:
         data = adversarial(dtype)[case]
         rng = np.random.default_rng(4)
-        for nbits in (1, 2, 4, 6, 8):
-            lut = rng.choice(data.ravel(), (2, 1, 1 << nbits, 1))
+        tables = [rng.choice(data.ravel(), (2, 1, 1 << nbits, 1)) for nbits in (1, 2, 4, 6, 8)]
+        for lut in tables:
             lut[:, :, -1] = 0
-            check("find_indices_for_lut", lambda lut=lut: utils.find_indices_for_lut(data, lut))
+        check_all(utils, "find_indices_for_lut", ((data, lut) for lut in tables))
 
     @pytest.mark.parametrize("dtype", FLOATS)
     def test_rounded_distances_tie(self, dtype: Any) -> None:
@@ -122,12 +122,9 @@ class TestQuantizing:
     @pytest.mark.parametrize("mode", ["LINEAR", "LINEAR_SYMMETRIC"])
     def test_adversarial(self, mode: str, case: str, dtype: Any) -> None:
         weight = adversarial(dtype)[case]
-        for kind in (integer_type(8, True), integer_type(8), integer_type(4, True), integer_type(4)):
-            for sizes in ([0, 0], [1, 0], [1, 8], [6, 10]):
-                check(
-                    "compute_qparams_by_dtype",
-                    lambda kind=kind, sizes=sizes: utils.compute_qparams_by_dtype(weight, kind, mode, sizes),
-                )
+        kinds = (integer_type(8, True), integer_type(8), integer_type(4, True), integer_type(4))
+        sizes = ([0, 0], [1, 0], [1, 8], [6, 10])
+        check_all(utils, "compute_qparams_by_dtype", ((weight, kind, mode, size) for kind in kinds for size in sizes))
 
     def test_through_the_older_function(self) -> None:
         weight = np.random.default_rng(8).standard_normal((6, 4, 3, 3)).astype(np.float16)
@@ -220,15 +217,10 @@ class TestPruning:
     @pytest.mark.parametrize("case", CASES)
     def test_adversarial(self, case: str, dtype: Any) -> None:
         weight = adversarial(dtype)[case]
-        for share in (0, 0.1, 0.5, 0.75, 1.0):
-            check("compress_by_magnitude", lambda share=share: prune.compress_by_magnitude(weight, share))
-            for dim in (0, 1):
-                check(
-                    "compress_by_magnitude",
-                    lambda share=share, dim=dim: prune.compress_by_magnitude(weight, share, 5, dim),
-                )
-        for threshold in (0.0, 1e-3, 0.5):
-            check("compress_by_threshold", lambda t=threshold: prune.compress_by_threshold(weight, t, 0.0))
+        shares = (0, 0.1, 0.5, 0.75, 1.0)
+        blocks = [(weight, share, 5, dim) for share in shares for dim in (0, 1)]
+        check_all(prune, "compress_by_magnitude", [*blocks, *((weight, share) for share in shares)])
+        check_all(prune, "compress_by_threshold", ((weight, limit, 0.0) for limit in (0.0, 1e-3, 0.5)))
 
     @pytest.mark.parametrize("dtype", FLOATS)
     @pytest.mark.parametrize("shape", [(24, 40), (20, 12, 3, 3), (10, 9, 5)])

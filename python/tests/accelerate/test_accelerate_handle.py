@@ -167,7 +167,7 @@ class TestImports:
         replaced, waiting = map(int, run(_dedent(code)).split()[-2:])
         of_torch = sum("torch" in routine.module for routine in ROUTINES)
         assert replaced >= len(ROUTINES) - of_torch
-        assert waiting >= (of_torch if first == "coremltools" else len(ROUTINES))
+        assert first == "coremltools" or waiting == len(ROUTINES)
 
     def test_nothing_heavy_is_imported(self) -> None:
         code = "import swiftcompress as sc, sys; sc.accelerate_coremltools(); print(*sys.modules)"

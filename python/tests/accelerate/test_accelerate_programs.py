@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 
+from swiftcompress.accelerate.catalogue import ROUTINES
+
 PROGRAM = """
 import sys
 print(sys.argv, __name__, __file__, sys.path[0])
@@ -127,5 +129,5 @@ def test_pytest_plugin(tmp_path: Path) -> None:
     assert status == 1
     lines = output.splitlines()
     assert any("1 failed, 1 passed" in line for line in lines)
-    assert any(line.startswith("swiftcompress ") and "replaced" in line for line in lines[:8])
+    assert any(line.startswith("swiftcompress ") and f"{len(ROUTINES)} waiting" in line for line in lines[:8])
     assert any("calls: 1 swiftcompress, 0 coremltools" in line for line in lines)

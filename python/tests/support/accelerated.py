@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,16 @@ def check(routine: str, call: Callable[[], Any], *, answered: bool = True) -> No
     assert bool(status.ours) == answered, (
         f"{routine}: {status.ours} ours, {status.original} original: {status.declined}"
     )
+    assert_same(ours, theirs)
+
+
+def check_all(holder: Any, name: str, arguments: Iterable[tuple[Any, ...]]) -> None:
+    """The same of several calls, each answered by ours."""
+    __tracebackhide__ = True
+    several = list(arguments)
+    ours, theirs, status = both(name, lambda: [getattr(holder, name)(*each) for each in several])
+    assert status.state == "replaced", status.reason
+    assert status.ours == len(several), f"{name}: {status.original} original: {status.declined}"
     assert_same(ours, theirs)
 
 
