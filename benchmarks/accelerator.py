@@ -53,13 +53,13 @@ def package_cases(folder: Path, layers: int) -> Iterator[Case]:
             result.save(str(path))
             return {file.name: file.read_bytes() for file in path.rglob("*") if file.suffix in (".bin", ".mlmodel")}
 
-    def case(name: str, function: Callable[..., Any], *settings: Any) -> Case:
+    def case(name: str, function: str, *settings: Any) -> Case:
         configs = [cto.OptimizationConfig(global_config=setting) for setting in settings]
-        ours = getattr(sc.coreml, function.__name__)
+        theirs, ours = getattr(cto, function), getattr(sc.coreml, function)
         output = folder / "direct.mlpackage"
         return Case(
             name,
-            lambda: function(model, *configs),
+            lambda: theirs(model, *configs),
             content,
             lambda: ours(source, *configs, output=output, progress=False),
         )
@@ -67,13 +67,13 @@ def package_cases(folder: Path, layers: int) -> Iterator[Case]:
     kmeans = cto.OpPalettizerConfig(mode="kmeans", nbits=4)
     grouped = cto.OpPalettizerConfig(mode="kmeans", nbits=4, granularity="per_grouped_channel", group_size=16)
     blocks = cto.OpLinearQuantizerConfig(dtype="int4", granularity="per_block", block_size=32)
-    yield case("k-means, 4 bits, per tensor", cto.palettize_weights, kmeans)
-    yield case("k-means, 4 bits, group size 16", cto.palettize_weights, grouped)
-    yield case("k-means, 8 bits", cto.palettize_weights, cto.OpPalettizerConfig(mode="kmeans", nbits=8))
-    yield case("int8 per channel", cto.linear_quantize_weights, cto.OpLinearQuantizerConfig())
-    yield case("int4, blocks of 32", cto.linear_quantize_weights, blocks)
-    yield case("half pruned", cto.prune_weights, cto.OpMagnitudePrunerConfig(target_sparsity=0.5))
-    yield case("2 of 4 pruned", cto.prune_weights, cto.OpMagnitudePrunerConfig(n_m_ratio=(2, 4)))
+    yield case("k-means, 4 bits, per tensor", "palettize_weights", kmeans)
+    yield case("k-means, 4 bits, group size 16", "palettize_weights", grouped)
+    yield case("k-means, 8 bits", "palettize_weights", cto.OpPalettizerConfig(mode="kmeans", nbits=8))
+    yield case("int8 per channel", "linear_quantize_weights", cto.OpLinearQuantizerConfig())
+    yield case("int4, blocks of 32", "linear_quantize_weights", blocks)
+    yield case("half pruned", "prune_weights", cto.OpMagnitudePrunerConfig(target_sparsity=0.5))
+    yield case("2 of 4 pruned", "prune_weights", cto.OpMagnitudePrunerConfig(n_m_ratio=(2, 4)))
     with sc.accelerate_coremltools():
         palettized = cto.palettize_weights(model, cto.OptimizationConfig(kmeans))
         quantized = cto.linear_quantize_weights(model, cto.OptimizationConfig(blocks))
