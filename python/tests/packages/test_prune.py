@@ -12,7 +12,7 @@ from conftest import sample
 from support import grid, ours, reference
 from support.chains import Leaf, difference, package_chains, program_chains
 from support.grid import Outcome, Point
-from support.oracle import OraclePackage, assert_same_but
+from support.oracle import OraclePackage
 from support.package_factory import mb, program_for, save
 
 
