@@ -114,7 +114,8 @@ def accept_ours(compression_pass: Any) -> None:
     def call(self: Any, config: Any = None, *arguments: Any, **keywords: Any) -> None:
         initialize(self, as_theirs(config), *arguments, **keywords)
 
-    compression_pass.__init__ = call
+    if "__init__" in vars(compression_pass):  # the one for activations has options only
+        compression_pass.__init__ = call
     plain = compression_pass.config
     compression_pass.config = plain.setter(lambda self, config: plain.fset(self, as_theirs(config)))
 
