@@ -168,7 +168,8 @@ def test_not_divisible(packages: Any, tmp_path: Path, options: dict[str, Any], d
     for name in declined:
         assert ours.record(result, name)["reason"]
         assert after.consts()[name] == before.consts()[name]
-    assert_same_but(before, after, names - declined)
+    if "enable_per_channel_scale" not in options:  # what a scale adds: test_output_scale.py
+        assert_same_but(before, after, names - declined)
 
 
 @pytest.mark.parametrize("target", ["iOS15", "iOS16", "iOS17"])
@@ -222,17 +223,13 @@ def test_names_that_match_nothing(packages: Any, tmp_path: Path, level: str) -> 
 
 
 def test_consumers_with_different_configurations(packages: Any, tmp_path: Path) -> None:
-    """The reference raises; whatever we do names the weight, and never writes a half-compressed package silently."""
+    """The reference raises. The most careful configuration is used, and the report says so."""
     mine, _ = both(op_type_configs={"gather": K4, "linear": K2})
-    output = tmp_path / "out.mlpackage"
-    try:
-        result = ours.compress(packages("tied", "iOS18"), output, mine)
-    except ValueError as error:
-        assert "table" in str(error)
-        assert not output.exists()
-    else:
-        record = ours.record(result, "table")
-        assert record["reason"] or any("table" in w for w in result.report.to_dict()["warnings"])
+    result = ours.compress(packages("tied", "iOS18"), tmp_path / "out.mlpackage", mine)
+    record = ours.record(result, "table")
+    assert record["nbits"] == 4
+    assert "op_types" in record["note"]
+    assert "most careful" in record["note"]
 
 
 # MARK: errors up front
