@@ -13,7 +13,7 @@ final class CommandLineTests: CommandTestCase {
         let arguments = ["palettize", fixture("mixed_ios16"), "-o", "out.mlpackage"] + grouped
         let refused = try start(arguments).outcome()
         XCTAssertEqual(refused.status, 1)
-        XCTAssertTrue(refused.errors.contains("raise it by minimum_deployment_target"), refused.errors)
+        XCTAssertTrue(refused.errors.contains("raise it here by minimum_deployment_target"), refused.errors)
         let raised = try start(arguments + ["--minimum-deployment-target", "macOS15", "--verify"]).outcome()
         XCTAssertEqual(raised.status, 0, raised.errors)
         XCTAssertTrue(raised.output.contains("Specification version: 7 -> 9 (iOS18)"), raised.output)

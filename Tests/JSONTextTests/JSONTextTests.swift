@@ -88,4 +88,47 @@ final class JSONTextTests: XCTestCase {
             }
         }
     }
+
+    // MARK: - Decoding
+
+    private struct Everything: Codable, Equatable {
+        struct Inner: Codable, Equatable {
+            var name: String
+            var numbers: [Double]
+        }
+
+        var flag: Bool
+        var text: String?
+        var missing: Int?
+        var small: UInt8
+        var large: Int64
+        var part: Float
+        var inner: Inner
+        var list: [Inner?]
+        var table: [String: [Int]]
+        var pairs: [[Bool]]
+    }
+
+    func testDecodesAsFoundationDoes() throws {
+        let inner = #"{"name": "é", "numbers": [1, 2.5, -3e2]}"#
+        let text = """
+            {"flag": true, "text": null, "small": 255, "large": -9007199254740993, "part": 0.25, "inner": \(inner),
+             "list": [\(inner), null], "table": {"a": [], "b": [1, 2]}, "pairs": [[true], []], "more": 1}
+            """
+        let bytes = Array(text.utf8)
+        let expected = try JSONDecoder().decode(Everything.self, from: Data(bytes))
+        XCTAssertEqual(try JSONValue(json: bytes).decoded(as: Everything.self), expected)
+        XCTAssertEqual(try JSONValue(json: JSONWriter.write(expected)).decoded(as: Everything.self), expected)
+        // One wrong value after the other: both refuse.
+        let changes = [
+            ("true, \"text\"", "1, \"text\""), ("255", "256"), ("255", "1.5"), ("255", "-1"), ("0.25", "\"0.25\""),
+            ("\"name\"", "\"nam\""), ("[[true], []]", "[true]"), ("[[true], []]", "{}"), ("{\"a\": []", "[1"),
+            ("\"flag\": true, ", ""),
+        ]
+        for (old, new) in changes {
+            let wrong = Array(text.replacingOccurrences(of: old, with: new).utf8)
+            XCTAssertNil(try? JSONDecoder().decode(Everything.self, from: Data(wrong)), new)
+            XCTAssertThrowsError(try JSONValue(json: wrong).decoded(as: Everything.self), new)
+        }
+    }
 }

@@ -118,7 +118,7 @@ final class TargetTests: TemporaryFolderTestCase {
     func testRaisedModelsAreCompressedInTheLaterForm() throws {
         let source = try Fixtures.package("mixed_ios16")
         let refusal = message { _ = try compressWeights(of: source, to: output(), options: grouped(nil)) }
-        XCTAssertTrue(refusal.contains("raise it by minimum_deployment_target=\"iOS18\""), refusal)
+        XCTAssertTrue(refusal.contains("raise it here by minimum_deployment_target=\"iOS18\""), refusal)
         XCTAssertEqual(try contents(), [])
         let report = try compressWeights(of: source, to: output(), options: grouped(.iOS18))
         XCTAssertEqual(report.specificationVersion, .init(before: 7, after: 9))

@@ -1,10 +1,5 @@
+import JSONText
 import TensorCompression
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
 
 /// What a run did: one record per weight, in program order.
 public struct CompressionReport: Codable, Sendable, Equatable {
@@ -42,7 +37,7 @@ extension CompressionReport {
     /// Reads a report that `encodeJSON` or the command wrote.
     public init(json bytes: [UInt8]) throws {
         do {
-            self = try JSONDecoder().decode(CompressionReport.self, from: Data(bytes))
+            self = try JSONValue(json: bytes).decoded(as: CompressionReport.self)
         } catch {
             throw CompressionError(
                 kind: .invalidArgument, message: "[report] found text that is no report, allowed the JSON of one")
