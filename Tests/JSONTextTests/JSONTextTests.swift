@@ -91,7 +91,7 @@ final class JSONTextTests: XCTestCase {
 
     // MARK: - Decoding
 
-    private struct Everything: Codable, Equatable {
+    private struct Decoded: Codable, Equatable {
         struct Inner: Codable, Equatable {
             var name: String
             var numbers: [Double]
@@ -116,9 +116,9 @@ final class JSONTextTests: XCTestCase {
              "list": [\(inner), null], "table": {"a": [], "b": [1, 2]}, "pairs": [[true], []], "more": 1}
             """
         let bytes = Array(text.utf8)
-        let expected = try JSONDecoder().decode(Everything.self, from: Data(bytes))
-        XCTAssertEqual(try JSONValue(json: bytes).decoded(as: Everything.self), expected)
-        XCTAssertEqual(try JSONValue(json: JSONWriter.write(expected)).decoded(as: Everything.self), expected)
+        let expected = try JSONDecoder().decode(Decoded.self, from: Data(bytes))
+        XCTAssertEqual(try JSONValue(json: bytes).decoded(as: Decoded.self), expected)
+        XCTAssertEqual(try JSONValue(json: JSONWriter.write(expected)).decoded(as: Decoded.self), expected)
         // One wrong value after the other: both refuse.
         let changes = [
             ("true, \"text\"", "1, \"text\""), ("255", "256"), ("255", "1.5"), ("255", "-1"), ("0.25", "\"0.25\""),
@@ -127,8 +127,8 @@ final class JSONTextTests: XCTestCase {
         ]
         for (old, new) in changes {
             let wrong = Array(text.replacingOccurrences(of: old, with: new).utf8)
-            XCTAssertNil(try? JSONDecoder().decode(Everything.self, from: Data(wrong)), new)
-            XCTAssertThrowsError(try JSONValue(json: wrong).decoded(as: Everything.self), new)
+            XCTAssertNil(try? JSONDecoder().decode(Decoded.self, from: Data(wrong)), new)
+            XCTAssertThrowsError(try JSONValue(json: wrong).decoded(as: Decoded.self), new)
         }
     }
 }
