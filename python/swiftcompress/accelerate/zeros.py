@@ -73,7 +73,7 @@ def sparse_to_dense(call: Call, nonzero_data: Any, mask: Any) -> Array:
     values, places = floats(nonzero_data, "nonzero_data"), plain(mask, "mask")
     require(values.ndim == 1 and places.ndim >= 1, "nonzero_data is no row")
     require(places.dtype in (np.uint8, np.int8, np.bool_), f"mask is of {places.dtype}")
-    return _native.scatter_nonzero(values, places.view(np.uint8), call.threads)
+    return _native.scatter_nonzero(values, (places != 0).view(np.uint8), call.threads)
 
 
 def weight_metadata(
