@@ -237,7 +237,11 @@ W = np.linspace(-1, 1, 60, dtype=np.float16).reshape(6, 10)
         ({"importance": np.full((6, 10), np.nan, np.float32)}, ["importance"]),
         ({"num_threads": -1}, ["num_threads", "-1"]),
     ],
-    ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items())[:60] if isinstance(value, dict) else "",
+    ids=lambda value: (
+        ",".join(f"{k}={'a function' if callable(v) else v}" for k, v in value.items())[:60]
+        if isinstance(value, dict)
+        else ""
+    ),
 )
 def test_bad_arguments(options: dict[str, Any], says: list[str]) -> None:
     """ValueError naming the argument, the value and what is allowed."""

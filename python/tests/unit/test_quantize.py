@@ -64,7 +64,11 @@ def test_not_finite(dtype: Any, mode: Any, granularity: Any) -> None:
                 sc.quantize(weight, mode=mode, granularity=granularity)
 
 
-@pytest.mark.parametrize("weight", [np.arange(4), np.array(["a"]), None, np.zeros(3, complex), object()], ids=str)
+@pytest.mark.parametrize(
+    "weight",
+    [np.arange(4), np.array(["a"]), None, np.zeros(3, complex), object()],
+    ids=lambda v: type(v).__name__ + str(getattr(v, "dtype", "")),
+)
 def test_not_a_weight(weight: Any) -> None:
     with pytest.raises(TypeError, match=r"^\[quantize\] weight: found .*, allowed "):
         sc.quantize(weight)
