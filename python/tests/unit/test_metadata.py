@@ -111,7 +111,7 @@ def test_models(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.is_package, model.package_path = True, str(source)
     assert cto.get_weights_metadata(model) == expected
     model.is_package = False
-    with pytest.raises(ValueError, match="ML Program"):
+    with pytest.raises(TypeError, match="ML Program"):
         cto.get_weights_metadata(model)
 
 
