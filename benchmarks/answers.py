@@ -75,8 +75,15 @@ def compare(source: Path, ours: Path, theirs: Path) -> Agreement:
     return result
 
 
+def distinct(values: Array) -> int:
+    """The number of distinct values. NumPy 2.4's own sort, and with it `numpy.unique`, leaves large float16 arrays unsorted
+    on processors with AVX-512; its stable sort does not."""
+    ordered = np.sort(values, axis=None, kind="stable")
+    return int((ordered[1:] != ordered[:-1]).sum()) + 1
+
+
 def compare_metadata(source: Path) -> Agreement:
-    """Both contenders' metadata of one package."""
+    """Both contenders' metadata of one package; where the counts differ, the right one decides."""
     import swiftcompress.coreml
     from contenders import import_coremltools
 
@@ -86,7 +93,9 @@ def compare_metadata(source: Path) -> Agreement:
     result = Agreement(only_one=len(mine.keys() ^ other.keys()))
     for name in mine.keys() & other.keys():
         (a, b) = mine[name], other[name]
-        same = np.array_equal(a.val, b.val) and (a.sparsity, a.unique_values) == (b.sparsity, b.unique_values)
+        right = np.array_equal(a.val, b.val) and a.sparsity == b.sparsity and a.unique_values == distinct(a.val)
+        same = right and a.unique_values == b.unique_values
         result.same_bits += bool(same)
-        result.higher_error += not same
+        result.lower_error += bool(right and not same)
+        result.higher_error += not right
     return result
