@@ -35,31 +35,19 @@ final class ProgramRewrite {
     /// Writes the arrays of a weight once, and its operations in the place of each of `subjects`.
     /// - Parameter file: the weight file for new arrays; nil: they are written into the program.
     func replace(_ subjects: [Subject], by encoded: EncodedWeight, file: String?) throws -> [Outcome] {
-        if let scaled = encoded.outputScaled {
-            if let reason = outputScaleObstacle(subjects, scaled.scale) {
-                let values = try values(encoded.operations, file)
-                return try subjects.map { subject in
-                    try write(encoded.operations, values, for: subject)
-                    return Outcome(
-                        byteCount: encoded.byteCount,
-                        note: "its scale multiplies the weight itself, not what its consumers compute: \(reason)")
-                }
-            }
-            let values = try values(scaled.operations, file)
-            let byteCount = scaled.operations.byteCount + scaled.scale.bytes.count
-            return try subjects.map { subject in
-                try write(scaled.operations, values, for: subject)
-                let name = try scaleOutputs(of: subject, scaled.scale, file)
-                return Outcome(byteCount: byteCount, outputScale: name)
-            }
+        var scaled = encoded.outputScaled
+        var obstacle = encoded.isScaledInside ? subjects[0].scaleText : nil
+        if let wanted = scaled, let reason = outputScaleObstacle(subjects, wanted.scale) {
+            (scaled, obstacle) = (nil, reason)
         }
-        let note =
-            encoded.isScaledInside
-            ? "its scale multiplies the weight itself, not what its consumers compute: \(subjects[0].scaleText)" : nil
-        let values = try values(encoded.operations, file)
+        let operations = scaled?.operations ?? encoded.operations
+        let byteCount = operations.byteCount + (scaled?.scale.bytes.count ?? 0)
+        let note = obstacle.map { "its scale multiplies the weight itself, not what its consumers compute: \($0)" }
+        let values = try values(operations, file)
         return try subjects.map { subject in
-            try write(encoded.operations, values, for: subject)
-            return Outcome(byteCount: encoded.byteCount, note: note)
+            try write(operations, values, for: subject)
+            let name = try scaled.flatMap { try scaleOutputs(of: subject, $0.scale, file) }
+            return Outcome(byteCount: byteCount, note: note, outputScale: name)
         }
     }
 
