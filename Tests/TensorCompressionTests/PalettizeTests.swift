@@ -5,6 +5,7 @@ import XCTest
 @testable import TensorCompression
 
 /// Values, masks, importances, functions and threads; the numbers themselves are checked in `PaletteParityTests`.
+/// Over 400 lines: one function is under test, and its cases share the weights made here.
 final class PalettizeTests: XCTestCase {
     private func halves(_ count: Int, seed: UInt64, spread: Float = 1) -> [UInt16] {
         var random = SeededGenerator(seed: seed)

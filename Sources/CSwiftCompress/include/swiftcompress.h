@@ -1,16 +1,15 @@
 // The C interface of swiftcompress. Implemented in Swift, one file per section: Sources/SwiftCompressABI; the section
-// on the processor in C: Sources/CSwiftCompress/cpu.c.
+// on the processor in C: Sources/CSwiftCompress/cpu.c. Over 400 lines so that the whole interface is read in one place.
 //
 // Rules that hold for every function:
-// - Memory belongs to whoever allocated it. The caller allocates inputs and outputs and keeps them alive and, for
-// inputs,
-//   unchanged during the call. The two exceptions, `swc_text` and `swc_package`, say how to release what they hold.
+// - Memory belongs to whoever allocated it. The caller allocates inputs and outputs and keeps them alive
+//   and, for inputs, unchanged during the call. The two exceptions, `swc_text` and `swc_package`, say how to release
+//   what they hold.
 // - Pointers are not null unless marked `_Nullable`; a null one means "none".
 // - Arrays are dense, in C order, aligned to their element size. Sizes count elements unless they say bytes.
 // - A function that can fail returns a status and, when that is not SWC_OK, fills `error`; outputs are then undefined.
-// - Functions may be called from several threads at once, on different outputs. Nothing is kept between calls: no
-// global
-//   state, no thread that outlives its call.
+// - Functions may be called from several threads at once, on different outputs. Nothing is kept between calls:
+//   no global state, no thread that outlives its call.
 
 #ifndef SWIFTCOMPRESS_H
 #define SWIFTCOMPRESS_H
