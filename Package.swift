@@ -14,11 +14,13 @@ let leanArgumentParser = Context.environment["SWIFTCOMPRESS_ARGUMENT_PARSER"]
 // holds per-file links to Sources/CompressionKernels; TensorCompression chooses once per process.
 #if arch(x86_64)
 let baseline: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v2"])]
-let v3: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]
+let v3: [SwiftSetting] = [
+    .unsafeFlags(["-Xcc", "-march=x86-64-v3"]), .define("HARDWARE_HALF", .when(platforms: [.linux])),
+]
 #else
 // The second build is the same code here and is never chosen; it spares every caller a condition.
-let baseline: [SwiftSetting] = []
-let v3: [SwiftSetting] = []
+let baseline: [SwiftSetting] = [.define("HARDWARE_HALF")]
+let v3 = baseline
 #endif
 let variants: [Target] = [.target(name: "CompressionKernelsV3", swiftSettings: v3)]
 
@@ -39,7 +41,7 @@ var targets: [Target] = [
     .target(
         name: "TensorCompression",
         dependencies: ["CSwiftCompress", "CompressionKernels"] + variants.map { .byName(name: $0.name) }),
-    .target(name: "CoreMLPackage", dependencies: ["JSONText"]),
+    .target(name: "CoreMLPackage", dependencies: ["CSystem", "JSONText"]),
     .target(name: "ModelCompression", dependencies: ["CoreMLPackage", "JSONText", "TensorCompression"]),
     .executableTarget(name: "swiftcompress", dependencies: ["CommandLineTool"]),
 ]
@@ -49,6 +51,7 @@ var targets: [Target] = [
 targets += variants
 targets += [
     .target(name: "CSwiftCompress"),
+    .target(name: "CSystem"),
     .target(name: "JSONText"),
     .target(name: "CompressionKernels", swiftSettings: baseline),
     .target(

@@ -76,39 +76,49 @@ public func firstBadImportance(_ source: UnsafePointer<Double>, _ count: Int) ->
     }
 }
 
-@inline(__always)
-private func addErrors(
-    _ count: Int, _ sums: UnsafeMutablePointer<Double>, _ original: (Int) -> Double, _ decoded: (Int) -> Double
-) {
+/// The sums of one call, four lanes each.
+private struct ErrorLanes {
     var squares = SIMD4<Double>.zero
     var errors = SIMD4<Double>.zero
     var greatest = SIMD4<Double>.zero
-    let whole = count & ~3
-    var i = 0
-    while i < whole {
-        let value = SIMD4(original(i), original(i &+ 1), original(i &+ 2), original(i &+ 3))
-        let other = SIMD4(decoded(i), decoded(i &+ 1), decoded(i &+ 2), decoded(i &+ 3))
-        let difference = value - other
-        let magnitude = difference.replacing(with: -difference, where: difference .< 0)
-        squares += value * value
-        errors += difference * difference
-        greatest.replace(with: magnitude, where: magnitude .> greatest)
-        i &+= 4
+
+    /// Adds `count` elements; of the calls for one sum, only the last may have a count that is no multiple of 4.
+    @inline(__always)
+    mutating func add(_ count: Int, _ original: (Int) -> Double, _ decoded: (Int) -> Double) {
+        let whole = count & ~3
+        var i = 0
+        while i < whole {
+            let value = SIMD4(original(i), original(i &+ 1), original(i &+ 2), original(i &+ 3))
+            let other = SIMD4(decoded(i), decoded(i &+ 1), decoded(i &+ 2), decoded(i &+ 3))
+            let difference = value - other
+            let magnitude = difference.replacing(with: -difference, where: difference .< 0)
+            squares += value * value
+            errors += difference * difference
+            greatest.replace(with: magnitude, where: magnitude .> greatest)
+            i &+= 4
+        }
+        var lane = 0
+        while i < count {
+            let value = original(i)
+            let difference = value - decoded(i)
+            squares[lane] += value * value
+            errors[lane] += difference * difference
+            greatest[lane] = max(greatest[lane], abs(difference))
+            lane &+= 1
+            i &+= 1
+        }
     }
-    var lane = 0
-    while i < count {
-        let value = original(i)
-        let difference = value - decoded(i)
-        squares[lane] += value * value
-        errors[lane] += difference * difference
-        greatest[lane] = max(greatest[lane], abs(difference))
-        lane &+= 1
-        i &+= 1
+
+    @inline(__always)
+    func write(_ sums: UnsafeMutablePointer<Double>) {
+        sums[0] = ((errors[0] + errors[1]) + errors[2]) + errors[3]
+        sums[1] = ((squares[0] + squares[1]) + squares[2]) + squares[3]
+        sums[2] = max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3]))
     }
-    sums[0] = ((errors[0] + errors[1]) + errors[2]) + errors[3]
-    sums[1] = ((squares[0] + squares[1]) + squares[2]) + squares[3]
-    sums[2] = max(max(greatest[0], greatest[1]), max(greatest[2], greatest[3]))
 }
+
+/// Elements that are converted at once: the converted ones stay in the first cache.
+private let convertedLength = 2048
 
 /// Writes three numbers to `sums`: the sum of squared differences, the sum of squares of the original, the greatest
 /// absolute difference. All elements finite.
@@ -117,9 +127,21 @@ public func sumErrors(
     _ original: UnsafePointer<UInt16>, _ decoded: UnsafePointer<UInt16>, _ count: Int,
     _ work: UnsafeMutablePointer<Float>, _ sums: UnsafeMutablePointer<Double>
 ) {
-    halfToFloat(original, count, work)
-    halfToFloat(decoded, count, work + count)
-    sumErrors(work, work + count, count, sums)
+    var lanes = ErrorLanes()
+    var start = 0
+    while start < count {
+        let length = min(convertedLength, count &- start)
+        let other = work + length
+        halfToFloat(original + start, length, work)
+        halfToFloat(decoded + start, length, other)
+        lanes.add(length) {
+            Double(work[$0])
+        } _: {
+            Double(other[$0])
+        }
+        start &+= length
+    }
+    lanes.write(sums)
 }
 
 /// As above, for binary32.
@@ -127,11 +149,13 @@ public func sumErrors(
     _ original: UnsafePointer<Float>, _ decoded: UnsafePointer<Float>, _ count: Int,
     _ sums: UnsafeMutablePointer<Double>
 ) {
-    addErrors(count, sums) {
+    var lanes = ErrorLanes()
+    lanes.add(count) {
         Double(original[$0])
     } _: {
         Double(decoded[$0])
     }
+    lanes.write(sums)
 }
 
 /// As above, for binary64.
@@ -139,9 +163,11 @@ public func sumErrors(
     _ original: UnsafePointer<Double>, _ decoded: UnsafePointer<Double>, _ count: Int,
     _ sums: UnsafeMutablePointer<Double>
 ) {
-    addErrors(count, sums) {
+    var lanes = ErrorLanes()
+    lanes.add(count) {
         original[$0]
     } _: {
         decoded[$0]
     }
+    lanes.write(sums)
 }

@@ -86,6 +86,7 @@ public final class PackageWriter {
         keptBytes[file] = total
         let new = try blobWriter(file).append(
             code: blob.typeCode, bytes: source.bytes(of: blob), paddingBits: blob.paddingBits)
+        source.releasePages(of: blob)
         kept[key] = new
         return new
     }

@@ -1,3 +1,5 @@
+import CSystem
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -122,6 +124,11 @@ struct FileDescriptor {
             }
             done += wrote
         }
+    }
+
+    /// Lets the disk begin to take bytes that were written, so that less is left to wait for in `synchronize()`.
+    func startWriteback(_ range: Range<Int>) {
+        system_start_writeback(number, Int64(range.lowerBound), Int64(range.count))
     }
 
     /// Waits until the bytes are on the disk.

@@ -75,6 +75,21 @@ final class MappedFile: @unchecked Sendable {
         UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
     }
 
+    /// Asks for a range to be read from the disk by the time it is used. Only a hint.
+    func prefetch(_ range: Range<Int>) { advise(range, MADV_WILLNEED) }
+
+    /// Gives back the memory that whole pages of a range occupy. Whoever uses them again reads them again.
+    func releasePages(_ range: Range<Int>) { advise(range, MADV_DONTNEED) }
+
+    private func advise(_ range: Range<Int>, _ advice: Int32) {
+        guard isMapping else { return }
+        // Pages that the range shares with its neighbours stay; the mapping itself ends where the file does.
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let start = (range.lowerBound + page - 1) / page * page
+        let end = range.upperBound == count ? count : range.upperBound / page * page
+        if end > start { madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, advice) }
+    }
+
     func damaged(_ offset: Int, _ message: String) -> PackageError {
         PackageError(.damaged, file: path, offset: UInt64(offset), message)
     }

@@ -113,6 +113,21 @@ public final class ModelPackage: @unchecked Sendable {
         }
     }
 
+    // MARK: - Memory
+
+    /// Asks for the data of a constant in a weight file to be read from the disk by the time it is used. Only a hint.
+    public func prefetch(_ value: MILValue) {
+        guard case .blob(let name, let offset) = value.content, let file = try? weightFile(named: name),
+            let blob = try? file.blob(at: offset)
+        else { return }
+        file.file.prefetch(blob.data)
+    }
+
+    /// Gives back the memory that the weight files occupy. Whoever uses them again reads them again.
+    public func releasePages() {
+        for file in weightFiles { file.file.releasePages(0..<file.byteCount) }
+    }
+
     // MARK: - Tensor data
 
     /// The elements of a constant tensor, dense, in C order, in the type's stored form (sub-byte types packed), aligned

@@ -13,6 +13,8 @@ final class BlobFileWriter {
     private let file: FileDescriptor
     private var position = 0
     private var count: UInt32 = 0
+    /// How much of the file the disk was asked to take.
+    private var flushed = 0
     private var isOpen = true
 
     /// Creates the file; it must not exist.
@@ -53,8 +55,18 @@ final class BlobFileWriter {
         try file.writeFully(bytes)
         position += bytes.count
         count += 1
+        flush()
         return UInt64(offset)
     }
+
+    /// Keeps the disk busy while the next weights are compressed.
+    private func flush() {
+        guard position - flushed >= Self.flushBytes else { return }
+        file.startWriteback(flushed..<position)
+        flushed = position
+    }
+
+    private static let flushBytes = 8 << 20
 
     /// Writes the count, waits for the disk and closes the file.
     func finish() throws(PackageError) {

@@ -86,6 +86,9 @@ public final class WeightFile: @unchecked Sendable {
         return blobs
     }
 
+    /// Gives back the memory that a blob's pages occupy; see `MappedFile.releasePages`.
+    func releasePages(of blob: WeightBlob) { file.releasePages(blob.data) }
+
     private func number<T: FixedWidthInteger>(at offset: Int, _: T.Type) -> T {
         T(littleEndian: file.base.loadUnaligned(fromByteOffset: offset, as: T.self))
     }

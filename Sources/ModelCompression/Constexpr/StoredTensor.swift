@@ -15,12 +15,21 @@ final class TensorMemory: @unchecked Sendable {
     /// Whose first bytes these are; nil for memory of its own.
     private let owner: TensorMemory?
 
+    /// Memory of this size is asked for in pages of 2 MB, where the system has them: a page fault for each 4 KB costs as
+    /// much as the work on it.
+    private static let hugePage = 2 << 20
+
     /// Uninitialised, aligned to 64 bytes.
     init(byteCount: Int) throws(CompressionError) {
         var memory: UnsafeMutableRawPointer?
-        guard byteCount >= 0, posix_memalign(&memory, 64, max(byteCount, 1)) == 0, let memory else {
+        let isHuge = byteCount >= Self.hugePage
+        guard byteCount >= 0, posix_memalign(&memory, isHuge ? Self.hugePage : 64, max(byteCount, 1)) == 0, let memory
+        else {
             throw CompressionError(kind: .outOfMemory, message: "[decompress] out of memory: \(byteCount) bytes")
         }
+        #if os(Linux)
+        if isHuge { madvise(memory, byteCount / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
+        #endif
         bytes = UnsafeMutableRawBufferPointer(start: memory, count: byteCount)
         owner = nil
     }

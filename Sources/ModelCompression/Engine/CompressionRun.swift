@@ -4,8 +4,9 @@ import TensorCompression
 /// Compresses the weights of a package and writes the result.
 ///
 /// Everything that can be refused is refused before any work: options, names, targets, the output's place. Weights are
-/// compressed in waves that use all threads and hold a bounded number of bytes, and written in program order; the
-/// package takes its place in one step at the end. After an error or a cancellation nothing is left behind.
+/// compressed in waves that use all threads and hold a bounded number of bytes, and written in program order while the
+/// next wave is compressed; the package takes its place in one step at the end. After an error or a cancellation
+/// nothing is left behind.
 final class CompressionRun {
     private let package: ModelPackage
     private let output: String
@@ -18,8 +19,10 @@ final class CompressionRun {
     private let bytesBefore: Int
     private var records: [WeightRecord?]
 
-    /// Source bytes of a wave: enough for small weights to keep all threads busy, and never less than one weight.
-    private static let waveBytes = 64 << 20
+    /// Dense bytes of a wave: enough for small weights to keep all threads busy. A larger weight is a wave of its own.
+    private static let waveBytes = 16 << 20
+    /// Dense bytes of the wave that is compressed and of those that wait to be written; a larger weight is alone.
+    private static let flightBytes = 48 << 20
 
     init(
         _ package: ModelPackage, output: String, options: CompressionOptions, cancellation: Cancellation
@@ -63,7 +66,7 @@ final class CompressionRun {
     /// What the background thread leaves.
     private final class Outcome: @unchecked Sendable { var failure: (any Error)? }
 
-    /// The run is used by the background thread alone while the calling thread waits.
+    /// The run is used by the background threads alone while the calling thread waits.
     private struct Unshared: @unchecked Sendable { let value: CompressionRun }
 
     // MARK: - Compression
@@ -73,44 +76,72 @@ final class CompressionRun {
             let pool = WorkPool(threads: options.numThreads, cancellation: cancellation)
             let context = EncodingContext(
                 pool: pool, seed: options.seed, cutsIntegerTables: options.compat == .coremltools, custom: custom)
-            var first = 0
-            while first < plan.jobs.count {
-                let wave = nextWave(first)
-                let results = compress(wave, context)
-                if let error = Self.cause(results) { throw error }
-                for (job, result) in zip(wave, results) {
-                    if cancellation.isCancelled { throw Self.cancelled }
-                    try finish(job, result)
-                }
-                first = wave.upperBound
+            let shared = Unshared(value: self)
+            let writing = try OrderedWriter<FinishedWave>(background: pool.threadCount > 1) { [cancellation] in
+                cancellation.cancel()
+            } take: {
+                try shared.value.finish($0)
             }
+            do {
+                try compressAll(context, writing)
+            } catch {
+                // An error of the writing ends the compression, and is the cause.
+                try writing.finish(writing: false)
+                throw error
+            }
+            try writing.finish()
             return nil
         } catch {
             return custom?.failure ?? error
         }
     }
 
-    /// The next jobs whose data adds up to about `waveBytes`, or to two of the largest weight; one where weights are expanded,
-    /// which takes all threads for one weight and twice its bytes.
-    private func nextWave(_ first: Int) -> Range<Int> {
-        let least = options.operation == .decompress ? 1 : 2
-        let limit = max(Self.waveBytes, least * (plan.jobs.map(\.byteCount).max() ?? 0))
+    private typealias FinishedWave = (jobs: Range<Int>, results: [JobResult])
+    private typealias JobResult = Result<(EncodedWeight, seconds: Double), any Error>
+
+    /// The writing thread alone uses the plan's answers, the records and the rewrite meanwhile.
+    private func compressAll(_ context: EncodingContext, _ writing: OrderedWriter<FinishedWave>) throws {
+        let (jobs, subjects) = (plan.jobs, plan.subjects)
+        var wave = Self.nextWave(0, jobs)
+        prefetch(jobs[wave], subjects)
+        while !wave.isEmpty {
+            let following = Self.nextWave(wave.upperBound, jobs)
+            let bytes = jobs[wave].reduce(0) { $0 + $1.byteCount }
+            try writing.makeRoom(Self.flightBytes - bytes)
+            prefetch(jobs[following], subjects)
+            let results = compress(wave, jobs, subjects, context)
+            if let error = Self.cause(results) { throw error }
+            package.releasePages()
+            if cancellation.isCancelled { throw Self.cancelled }
+            try writing.hand((wave, results), bytes: bytes)
+            wave = following
+        }
+    }
+
+    /// The next jobs whose data adds up to at most `waveBytes`, but at least one.
+    private static func nextWave(_ first: Int, _ jobs: [CompressionPlan.Job]) -> Range<Int> {
         var end = first
         var bytes = 0
-        while end < plan.jobs.count, end == first || bytes + plan.jobs[end].byteCount <= limit {
-            bytes += plan.jobs[end].byteCount
+        while end < jobs.count, end == first || bytes + jobs[end].byteCount <= waveBytes {
+            bytes += jobs[end].byteCount
             end += 1
         }
         return first..<end
     }
 
-    private typealias JobResult = Result<(EncodedWeight, seconds: Double), any Error>
+    /// Lets the disk read what comes next.
+    private func prefetch(_ jobs: ArraySlice<CompressionPlan.Job>, _ subjects: [Subject]) {
+        for job in jobs {
+            if case .constant(let value) = subjects[job.subjects[0]].data { package.prefetch(value) }
+        }
+    }
 
     /// Runs the jobs of a wave, the largest first.
-    private func compress(_ wave: Range<Int>, _ context: EncodingContext) -> [JobResult] {
-        let order = wave.sorted { plan.jobs[$0].byteCount > plan.jobs[$1].byteCount }
+    private func compress(
+        _ wave: Range<Int>, _ jobs: [CompressionPlan.Job], _ subjects: [Subject], _ context: EncodingContext
+    ) -> [JobResult] {
+        let order = wave.sorted { jobs[$0].byteCount > jobs[$1].byteCount }
         let results = ResultSlots<JobResult>(wave.count, empty: .failure(Self.cancelled))
-        let (jobs, subjects) = (plan.jobs, plan.subjects)
         context.pool.forEach(order.count) { position in
             let job = jobs[order[position]]
             let subject = subjects[job.subjects[0]]
@@ -137,6 +168,13 @@ final class CompressionRun {
     }
 
     // MARK: - Writing
+
+    private func finish(_ wave: FinishedWave) throws {
+        for (job, result) in zip(wave.jobs, wave.results) {
+            if cancellation.isCancelled { throw Self.cancelled }
+            try finish(job, result)
+        }
+    }
 
     private func finish(_ number: Int, _ result: JobResult) throws {
         let job = plan.jobs[number]

@@ -107,19 +107,20 @@ extension EncodedArray {
         EncodedArray(StoredTensor(type: type, shape: shape, bytes: bytes, owner: owner))
     }
 
-    /// Codes, one in each byte, in the width of `type`.
+    /// Codes, one in each byte, in the width of `type`; the same memory where that is a byte.
     init(
-        codes: UnsafePointer<UInt8>, type: MILDataType, shape: [Int], pool: WorkPool
+        codes: StoredTensor, type: MILDataType, shape: [Int], pool: WorkPool
     ) throws(CompressionError) {
+        guard type.isSubByte else {
+            self = EncodedArray(codes).reinterpreted(as: type, shape: shape)
+            return
+        }
         let count = shape.reduce(1, *)
         let memory = try TensorMemory(byteCount: type.byteCount(elements: count) ?? 0)
-        if type.isSubByte {
-            try packBits(
-                codes, count: count, nbits: type.bitWidth, signed: type == .int4, into: memory.start(as: UInt8.self),
-                pool: pool)
-        } else {
-            memory.bytes.copyMemory(from: UnsafeRawBufferPointer(start: codes, count: count))
-        }
+        try packBits(
+            codes.start(as: UInt8.self), count: count, nbits: type.bitWidth, signed: type == .int4,
+            into: memory.start(as: UInt8.self), pool: pool)
+        withExtendedLifetime(codes) {}
         self.init(type: type, shape: shape, memory: memory)
     }
 }

@@ -185,9 +185,7 @@ struct JointPass {
         let codes = StoredTensor(
             type: parts.milType.isSubByte ? .uint8 : parts.milType, shape: dense.shape, memory: parts.data)
         let nonzero = try arithmetic.gathered(codes, mask)
-        let data = try EncodedArray(
-            codes: nonzero.start(as: UInt8.self), type: parts.milType, shape: [nonzero.count], pool: pool)
-        withExtendedLifetime(nonzero) {}
+        let data = try EncodedArray(codes: nonzero, type: parts.milType, shape: [nonzero.count], pool: pool)
         let operations = [
             EncodedOperation(
                 "constexpr_sparse_blockwise_shift_scale", suffix: "_sparse",
@@ -228,9 +226,7 @@ struct JointPass {
             owner: parts)
         let nonzero = try arithmetic.gathered(codes, mask)
         let type = MILDataType.unsigned(bits: parts.layout.nbits)
-        let data = try EncodedArray(
-            codes: nonzero.start(as: UInt8.self), type: type, shape: [nonzero.count], pool: pool)
-        withExtendedLifetime(nonzero) {}
+        let data = try EncodedArray(codes: nonzero, type: type, shape: [nonzero.count], pool: pool)
         let operations = [
             EncodedOperation(
                 "constexpr_lut_to_sparse", suffix: "_sparse",
@@ -349,8 +345,6 @@ struct JointPass {
                 message: "[prune] found \(codes.count) codes of \(codes.type.name) for \(mask.count) elements")
         }
         let kept = try mask.gathered(try codes.unpacked(pool: pool), pool: pool)
-        defer { withExtendedLifetime(kept) {} }
-        return try EncodedArray(
-            codes: kept.start(as: UInt8.self), type: codes.type, shape: [mask.kept], pool: pool)
+        return try EncodedArray(codes: kept, type: codes.type, shape: [mask.kept], pool: pool)
     }
 }

@@ -145,7 +145,8 @@ final class PaletteParts {
 
     func indicesArray(pool: WorkPool) throws(CompressionError) -> EncodedArray {
         try EncodedArray(
-            codes: indices, type: .unsigned(bits: layout.nbits), shape: layout.indicesShape, pool: pool)
+            codes: StoredTensor(type: .uint8, shape: layout.indicesShape, memory: indicesMemory),
+            type: .unsigned(bits: layout.nbits), shape: layout.indicesShape, pool: pool)
     }
 }
 

@@ -16,7 +16,8 @@ struct PruningMask {
 
     /// One bit for each element.
     func packed(_ shape: [Int], pool: WorkPool) throws(CompressionError) -> EncodedArray {
-        try EncodedArray(codes: bytes.start(as: UInt8.self), type: .uint1, shape: shape, pool: pool)
+        try EncodedArray(
+            codes: StoredTensor(type: .uint8, shape: shape, memory: bytes), type: .uint1, shape: shape, pool: pool)
     }
 
     /// The elements that stay, of a type of whole bytes.

@@ -35,6 +35,13 @@ struct QuantizedParts {
         }
     }
 
+    /// As stored: in the width of the type.
+    func codesArray(pool: WorkPool) throws(CompressionError) -> EncodedArray {
+        try EncodedArray(
+            codes: StoredTensor(type: .uint8, shape: layout.shape, memory: data), type: milType, shape: layout.shape,
+            pool: pool)
+    }
+
     var scaleArray: EncodedArray {
         EncodedArray(type: floatType.milType, shape: layout.scaleShape, memory: scale)
     }
@@ -43,7 +50,8 @@ struct QuantizedParts {
     func zeroPointArray(pool: WorkPool) throws(CompressionError) -> EncodedArray? {
         try zeroPoint.map { memory throws(CompressionError) in
             try EncodedArray(
-                codes: memory.start(as: UInt8.self), type: milType, shape: layout.scaleShape, pool: pool)
+                codes: StoredTensor(type: .uint8, shape: layout.scaleShape, memory: memory), type: milType,
+                shape: layout.scaleShape, pool: pool)
         }
     }
 
@@ -75,8 +83,7 @@ extension QuantizationScheme {
     var text: String { "\(options.mode.rawValue) \(options.type.name) \(granularity)" }
 
     private func operation(_ parts: QuantizedParts, pool: WorkPool) throws(CompressionError) -> EncodedOperation {
-        let codes = try EncodedArray(
-            codes: parts.data.start(as: UInt8.self), type: parts.milType, shape: parts.layout.shape, pool: pool)
+        let codes = try parts.codesArray(pool: pool)
         let output = [(type: parts.floatType.milType, shape: parts.layout.shape)]
         if form == .iOS16 { return try affine(parts, codes, output, pool: pool) }
         return EncodedOperation(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from conftest import sample
 from support import grid, ours, reference
 from support.chains import original_name
 from support.oracle import OraclePackage, assert_same_but, tree
-from support.package_factory import mb, program_for, save
 
 FORMS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     # first operation, its settings, second operation ("" for none), its settings
@@ -132,94 +128,6 @@ def test_configurations_are_an_error(packages: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="decompress"):
         ours.run(packages("small", "iOS18"), tmp_path / "out.mlpackage", "decompress", op_types={"linear": {}})
     assert list(tmp_path.iterdir()) == []
-
-
-# MARK: memory
-
-SIDE = (8192, 4096)
-DENSE = SIDE[0] * SIDE[1] * 2
-CONSTANT = 24 << 20
-MEMORY: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "lut": [("palettize", {"mode": "uniform", "nbits": 4})],
-    "grouped": [("palettize", {"mode": "uniform", "nbits": 6, "granularity": "per_grouped_channel", "group_size": 64})],
-    "int8": [("quantize", {})],
-    "int4": [("quantize", {"dtype": "int4", "mode": "linear", "granularity": "per_block", "block_size": 32})],
-    "sparse": [("prune", {"target_sparsity": 0.5})],
-    "int8 table": [("palettize", {"mode": "uniform", "nbits": 4}), ("quantize", {"granularity": "per_tensor"})],
-    "sparse int8": [("prune", {"target_sparsity": 0.5}), ("quantize", {})],
-    "sparse lut": [("palettize", {"mode": "uniform", "nbits": 4}), ("prune", {"target_sparsity": 0.5})],
-}
-CHILD = """
-import json, os, sys
-from pathlib import Path
-from swiftcompress import _native
-def peak():  # of this program; ru_maxrss would begin at the parent's
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-before = peak()
-options = json.dumps({"operation": "decompress", "num_threads": 2}).encode()
-_native.compress(os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2]), options, None, None)
-print(peak() - before)
-"""
-
-
-def large_package(path: Path, count: int) -> Path:
-    """Float16 weights of 64 MiB."""
-    table = (np.random.default_rng(1).standard_normal((64, SIDE[1])) * 0.05).astype(np.float16)
-
-    @program_for("iOS18", [mb.TensorSpec(shape=(1, SIDE[1]))])
-    def program(x: Any) -> Any:
-        x = mb.cast(x=x, dtype="fp16", name="x_cast")
-        outs = []
-        for number in range(count):
-            weight = np.tile(table, (SIDE[0] // 64, 1))
-            weight[0, 0] = number
-            outs.append(mb.linear(x=x, weight=mb.const(val=weight, name=f"w_{number}"), name=f"lin_{number}"))
-        return tuple(mb.cast(x=o, dtype="fp32", name=f"out_{n}") for n, o in enumerate(outs))
-
-    save(program, "iOS18", path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return large_package(tmp_path_factory.mktemp("large") / "large.mlpackage", 1)
-
-
-def growth(path: Path, form: str, scratch: Path) -> tuple[int, int]:
-    """How much memory a child takes to expand a package in this form, and the size of its file, which it maps."""
-    for number, (operation, options) in enumerate(MEMORY[form]):
-        made = scratch / f"{number}.mlpackage"
-        ours.run(path, made, operation, options, joint_compression=number > 0)
-        path = made
-    result = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path), str(scratch / "dense.mlpackage")],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return int(result.stdout), sum(p.stat().st_size for p in path.rglob("*.bin"))
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
-
-
-@needs_proc
-@pytest.mark.parametrize("form", MEMORY)
-def test_peak_memory(large: Path, tmp_path: Path, form: str) -> None:
-    """At most twice the dense weight and a constant, beside the mapped file. The reference's tables are repeated for every
-    element: 32 times the dense weight at 4 bits."""
-    grown, mapped = growth(large, form, tmp_path)
-    assert grown - mapped <= 2 * DENSE + CONSTANT, (
-        f"{grown >> 20} MiB, of them {mapped >> 20} mapped, for {DENSE >> 20}"
-    )
-
-
-@needs_proc
-@pytest.mark.parametrize("form", ["lut", "sparse int8"])
-def test_peak_memory_of_several_weights(tmp_path: Path, form: str) -> None:
-    """Three weights take no more than one: they are expanded one after the other."""
-    grown, mapped = growth(large_package(tmp_path / "large.mlpackage", 3), form, tmp_path)
-    assert grown - mapped <= 2 * DENSE + CONSTANT, (
-        f"{grown >> 20} MiB, of them {mapped >> 20} mapped, for {DENSE >> 20}"
-    )
 
 
 # MARK: threads
