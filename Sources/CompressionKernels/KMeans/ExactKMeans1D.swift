@@ -8,7 +8,8 @@
 //           Divergence Clustering in 1D (2017). Aggarwal, Klawe, Moran, Shor, Wilber: Geometric Applications of a
 //           Matrix-Searching Algorithm (1987).
 // Goals     1. Centroids and clusters bit-equal with coremltools 9.0's solver (`coremltools._deps._kmeans1d`: its
-//           `cluster_with_weights`, and `cluster` when every weight is 1). 2. Memory linear in count, whatever k is.
+//           `cluster_with_weights`, and `cluster` when every weight is 1), up to 2^22 values; above, where rounding can
+//           decide a cut, the least cost but for rounding. 2. Memory linear in count, whatever k is.
 //           3. Time.
 // Rounding  Binary64, every operation in the reference's order, none contracted. Rounding errors decide near-ties, so
 //           every comparison that can matter is made between the same numbers in the same order; an equal cost, and a

@@ -79,9 +79,15 @@ struct PenaltyPath {
     /// Comparisons must be decided by this many times their rounding.
     static let safety = 64.0
     static let unit = 0x1p-53
+    /// More distinct values than this are so close together that rounding may decide where SMAWK cuts: the checks fail, and
+    /// the levels would take 10 seconds and more for the same cost. The optimum is taken as it is computed here, each
+    /// cell from its first least way. (The reference needs 16 k bytes for each of them.)
+    static let mostChecked = 1 << 22
 
-    var cellLimit: Int { 2 &* k &+ 64 }
-    var wayLimit: Int { 4 &* k &+ 128 }
+    /// Many values lie so close together that several ways cost the same but for rounding.
+    static func cellLimit(_ count: Int, _ k: Int) -> Int { count < 1 << 20 ? 2 &* k &+ 64 : 32 &* k &+ 1024 }
+    var cellLimit: Int { PenaltyPath.cellLimit(count, k) }
+    var wayLimit: Int { 2 &* cellLimit }
 
     /// Below that the levels are as fast, or clusters are too small for the checks to succeed.
     static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 256 && count >= 8 &* k }
@@ -99,7 +105,7 @@ struct PenaltyPath {
         let coarseSums = second.assumingMemoryBound(to: Double.self)
         coarse = PenaltyRows(points, coarseSums, starts + (count &+ 1), cancelled)
         // The coarse sums are no longer needed when these are filled.
-        let cells = 2 &* k &+ 64
+        let cells = PenaltyPath.cellLimit(count, k)
         costs = coarseSums
         let numbers = (second + cells &* 8).assumingMemoryBound(to: Int32.self)
         positions = numbers
@@ -132,7 +138,7 @@ extension PenaltyPath {
         let cells = collect()
         guard cells > 0, decide(cells) else { return .undecided }
         if rows.isCancelled() { return .cancelled }
-        guard check(values, Int(levelStarts[0])) else { return .undecided }
+        guard count > PenaltyPath.mostChecked || check(values, Int(levelStarts[0])) else { return .undecided }
         var cell = 0
         var level = k &- 1
         while level > 0 {

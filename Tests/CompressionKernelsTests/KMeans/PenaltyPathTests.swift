@@ -70,6 +70,20 @@ final class PenaltyPathTests: XCTestCase {
         }
     }
 
+    /// More values than are checked: decided, at the cost of the levels; a cut may differ by what rounding hides.
+    func testManyValues() throws {
+        try XCTSkipIf(isDebugBuild, "6 million values take minutes in a debug build")
+        var generator = SeededGenerator(seed: 3)
+        let (values, weights) = Shape.gauss.make(6_000_000, 0, &generator)
+        XCTAssertGreaterThan(values.count, 1 << 22)
+        let short = Run(values, weights, 8, cancelled: 0)
+        XCTAssertEqual(short.status, 1)
+        let long = Run(values, weights, 8, cancelled: nil)
+        for (mine, other) in zip(short.firstIndex, long.firstIndex) { XCTAssertLessThanOrEqual(abs(mine - other), 4) }
+        let (cost, least) = (short.cost(values, weights), long.cost(values, weights))
+        XCTAssertLessThanOrEqual(abs(cost - least), 1e-13 * least)
+    }
+
     func testWhatItLeavesAlone() {
         var tally = Tally()
         let values = (0..<2000).map(Double.init)
@@ -183,6 +197,20 @@ private struct Run {
         }
         self.centroids = centroids.map(\.bitPattern)
         self.firstIndex = firstIndex
+    }
+
+    /// The weighted sum of squared distances to the centroids.
+    func cost(_ values: [Double], _ weights: [Double]) -> Double {
+        var sum = 0.0
+        for (cluster, bits) in centroids.enumerated() {
+            let end = cluster + 1 < firstIndex.count ? Int(firstIndex[cluster + 1]) : values.count
+            let centroid = Double(bitPattern: bits)
+            for i in Int(firstIndex[cluster])..<end {
+                let distance = values[i] - centroid
+                sum += weights[i] * (distance * distance)
+            }
+        }
+        return sum
     }
 }
 
