@@ -8,6 +8,8 @@ import pytest
 
 from swiftcompress.accelerate import Accelerator, accelerate_coremltools
 
+HANDLE = pytest.StashKey[Accelerator]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[HANDLE] = accelerate_coremltools()  # all handles share one set of replacements
@@ -29,6 +31,3 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
             for status, count in zip(routines, before, strict=True)
             if status.ours > count
         ]
-
-
-HANDLE = pytest.StashKey[Accelerator]()
