@@ -7,6 +7,7 @@ OpenMP has threads wait for ever. Everything runs in a child process with a watc
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,20 +48,20 @@ def openmp():
     assert any(each["user_api"] == "openmp" and each["num_threads"] > 1 for each in threadpool_info())
 
 def compress(path, **options):
-    "The bytes of a palettized model."
+    "What stands for the bytes of a palettized model."
     import swiftcompress.coreml as cto
     config = cto.OptimizationConfig(
         cto.OpPalettizerConfig(nbits=4, granularity="per_grouped_channel", group_size=8, weight_threshold=0))
     model = cto.palettize_weights(path, config, progress=False, **options)
-    return model.weights["w"].tobytes() if "w" in model.weights else digest(model.path)
+    return digest(model.path)
 
 def digest(folder):
+    import swiftcompress as sc
+    package = sc.ModelPackage(folder)
+    assert package.compressed
     total = hashlib.sha256()
-    for place, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            if name.endswith(".bin"):
-                with open(os.path.join(place, name), "rb") as file:
-                    total.update(file.read())
+    for name, array in sorted(package.weights.items()):
+        total.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
     return total.hexdigest()
 """
 
@@ -133,37 +134,111 @@ if __name__ == "__main__":
     assert run_guarded(tmp_path / "script.py", code).endswith("done\n")
 
 
-def test_forked_while_other_threads_compress(tmp_path: Path) -> None:
-    """Whatever a lock of ours protects at that moment, the child must not wait for it."""
+# What follows forks often, so it is without coremltools, whose import takes seconds. A child that hangs says where and ends.
+FORKS = """
+import faulthandler, os, signal, sys, threading, time
+import swiftcompress as sc
+import swiftcompress.coreml as cto
+
+path = sys.argv[1]
+config = cto.OptimizationConfig(cto.OpPalettizerConfig(nbits=4))
+
+def compress():
+    package = cto.palettize_weights(path, config, progress=False, num_threads=2)
+    return sorted((name, array.tobytes()) for name, array in package.weights.items())
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        faulthandler.register(signal.SIGALRM, chain=True)
+        signal.alarm(60)
+        try:
+            os._exit(0 if work() else 3)
+        finally:
+            os._exit(4)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, f"a child ended with {os.waitstatus_to_exitcode(status)}"
+"""
+
+
+def test_forked_while_other_threads_compress(packages: Any, tmp_path: Path) -> None:
+    """Whatever a lock protects at that moment, the child must not wait for it."""
     code = f"""
-{MODEL}
-path = {str(tmp_path / "model.mlpackage")!r}
-make(path)
-expected = compress(path, num_threads=2)
+{FORKS}
+expected = compress()
 stop, failures = threading.Event(), []
 
 def keep_busy():
     while not stop.is_set():
-        if compress(path, num_threads=2) != expected:
+        if compress() != expected:
             failures.append("other bits")
 
-threads = [threading.Thread(target=keep_busy) for _ in range(2)]
+threads = [threading.Thread(target=keep_busy, daemon=True) for _ in range(2)]
 for thread in threads:
     thread.start()
-for _ in range(12):
-    child = os.fork()
-    if child == 0:
-        import signal
-        signal.alarm(60)  # ends it, and so the wait below
-        os._exit(0 if compress(path, num_threads=2) == expected else 3)
-    assert os.waitpid(child, 0)[1] == 0
+for _ in range(40):
+    in_child(lambda: compress() == expected)
 stop.set()
 for thread in threads:
     thread.join()
 assert not failures
 print("done")
 """
-    assert run_guarded(tmp_path / "script.py", code).endswith("done\n")
+    arguments = (str(packages("layers", "iOS18")),)
+    assert run_guarded(tmp_path / "script.py", code, arguments=arguments).endswith("done\n")
+
+
+def test_forked_while_another_thread_reads_a_package(packages: Any, tmp_path: Path) -> None:
+    """`functools.cached_property` of Python 3.11 has one lock for all packages."""
+    code = f"""
+{FORKS}
+reading, go_on = threading.Event(), threading.Event()
+
+class Slow(sc.ModelPackage):
+    def _describe(self, *arguments):
+        if threading.current_thread() is not threading.main_thread():
+            reading.set()
+            go_on.wait()
+        return super()._describe(*arguments)
+
+first = Slow(path)
+thread = threading.Thread(target=lambda: first.operations, daemon=True)
+thread.start()
+reading.wait()
+in_child(lambda: sc.ModelPackage(path).operations and sc.ModelPackage(path).weights)
+go_on.set()
+thread.join()
+assert first.operations is first.operations
+print("done")
+"""
+    arguments = (str(packages("layers", "iOS18")),)
+    assert run_guarded(tmp_path / "script.py", code, arguments=arguments).endswith("done\n")
+
+
+def test_forked_while_another_thread_accelerates(tmp_path: Path) -> None:
+    code = f"""
+{FORKS}
+from swiftcompress.accelerate import handle
+holding = threading.Event()
+
+def hold():
+    with handle._lock:
+        holding.set()
+        time.sleep(1)
+
+def accelerate():
+    with sc.accelerate_coremltools() as accelerator:
+        return accelerator.active
+
+thread = threading.Thread(target=hold)
+thread.start()
+holding.wait()
+in_child(accelerate)
+thread.join()
+assert accelerate()
+print("done")
+"""
+    assert run_guarded(tmp_path / "script.py", code, arguments=("",)).endswith("done\n")
 
 
 # coremltools' own function with workers, as its users call it.
@@ -179,7 +254,10 @@ def with_workers(path, workers):
 
 
 def test_workers_of_coremltools_accelerated(tmp_path: Path) -> None:
-    """Twice with workers ("Pool not running"), and with workers after scikit-learn (which hangs): none of it happens."""
+    """Twice with workers ("Pool not running"), and with workers after scikit-learn: none of it happens.
+
+    Without the accelerator the second call of these waits for ever, in `starmap`.
+    """
     code = f"""
 {MODEL}
 {WORKERS}

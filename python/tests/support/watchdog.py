@@ -13,14 +13,14 @@ from pathlib import Path
 PRELUDE = "import faulthandler; faulthandler.dump_traceback_later({}, exit=True)\n"
 
 
-def run_guarded(script: Path, code: str, seconds: int = 180) -> str:
+def run_guarded(script: Path, code: str, seconds: int = 180, arguments: tuple[str, ...] = ()) -> str:
     """Write `code` to `script`, run it and return what it printed; fails when it ends badly or not at all.
 
     OpenMP has four threads there, however the tests run: what they could disturb is to be disturbed.
     """
     script.write_text(PRELUDE.format(seconds - 10) + textwrap.dedent(code), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
