@@ -138,7 +138,8 @@ final class PalettizeTests: TemporaryFolderTestCase {
             first.fields.keys.sorted(),
             [
                 "action", "bits_per_weight", "bytes_after", "bytes_before", "consumer", "consumer_type", "dtype",
-                "function", "max_error", "mse", "name", "nbits", "note", "output_scale", "reason", "scheme", "seconds",
+                "function", "max_error", "mse", "name", "nbits", "note", "output_scale", "planned", "reason", "scheme",
+                "seconds",
                 "shape", "snr_db",
             ])
     }

@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from swiftcompress import _native
 from swiftcompress._checks import message
+from swiftcompress._lazy import lazy
 from swiftcompress.arrays.inputs import Array
 from swiftcompress.arrays.packing import unpack_bits
 from swiftcompress.report import CompressionReport
@@ -205,17 +205,17 @@ class ModelPackage:
         """What kind of model it is: "mlProgram", "pipeline", "neuralNetwork", ..."""
         return str(self._model["model_type"])
 
-    @cached_property
+    @lazy
     def functions(self) -> tuple[str, ...]:
         """Names of the functions; those of a pipeline begin with the number of their program."""
         return tuple(function["name"] for function in self._model["functions"])
 
-    @cached_property
+    @lazy
     def metadata(self) -> Metadata:
         """What the author says about the model."""
         return Metadata(**self._model["metadata"])
 
-    @cached_property
+    @lazy
     def operations(self) -> tuple[Operation, ...]:
         """Every operation of every function, constants included, in program order.
 
@@ -227,12 +227,12 @@ class ModelPackage:
 
     # Weights
 
-    @cached_property
+    @lazy
     def _weight_part(self) -> dict[str, Any]:
         part: dict[str, Any] = self._describe(_WEIGHTS)
         return part
 
-    @cached_property
+    @lazy
     def weights(self) -> Weights:
         """The stored arrays: name -> zero-copy read-only array of the mapped file.
 
@@ -248,7 +248,7 @@ class ModelPackage:
             {name: (number, entry) for number, (name, entry) in enumerate(zip(names, stored, strict=True))},
         )
 
-    @cached_property
+    @lazy
     def compressed(self) -> Mapping[str, CompressedWeight]:
         """The compressed weights by name, with their sizes after expansion."""
         found = [

@@ -53,6 +53,9 @@ class WeightRecord:
     """Time its compression took."""
     note: str | None = None
     """What is worth knowing about how it was done."""
+    planned: bool | None = None
+    """Of a declined weight: whether the configuration says so (a threshold, an exclusion, a kind that is not addressed).
+    False: nobody asked for it; it is logged, and an error with ``strict=True``."""
 
 
 class CompressionReport:

@@ -1,4 +1,7 @@
-"""coremltools' own tests with `swiftcompress.coreml` in its place: the part of them that reaches us, in a child process.
+"""coremltools' own tests, the part of them that reaches us, in a child process.
+
+Those of `coremltools.optimize.coreml` with `swiftcompress.coreml` in its place, and those of the palettizers and layerwise
+compressors of `coremltools.optimize.torch` with its hot routines replaced.
 
 `scripts/coremltools_tests.py` runs all of them, also on coremltools itself, to compare with.
 """
@@ -18,18 +21,31 @@ from coremltools_tests import Difference, KnownDifferences, Outcome, matches
 
 # Fewer would mean that the names are looked up where ours are not.
 LEAST_REACHING_US = 2900
+LEAST_ANSWERED_BY_US = 100
 
 
-def test_the_suite_of_coremltools(tmp_path: Path) -> None:
+def run_part(suite: str, way: str, folder: Path) -> dict[str, Outcome]:
+    """How the tests of a part ended; fails when one of them differs from coremltools without a known reason."""
     missing = coremltools_tests.missing_modules()
     if missing:
         pytest.skip(f"coremltools' tests need {', '.join(missing)}; `./dev test --torch` installs them")
-    command = [sys.executable, str(SCRIPT), "--mapped", "--part", "--folder", str(tmp_path)]
+    command = [sys.executable, str(SCRIPT), "--suite", suite, f"--{way}", "--part", "--folder", str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
-    outcomes = coremltools_tests.read_outcomes(tmp_path / "mapped.json")
+    return coremltools_tests.read_outcomes(folder / f"{way}.json")
+
+
+def test_the_suite_of_coremltools(tmp_path: Path) -> None:
+    outcomes = run_part("coreml", "mapped", tmp_path)
     passed = [test for test, outcome in outcomes.items() if outcome.reached and outcome.result == "passed"]
     assert len(passed) >= LEAST_REACHING_US
+
+
+def test_the_suite_of_its_torch_part(tmp_path: Path) -> None:
+    outcomes = run_part("torch", "accelerated", tmp_path)
+    answered = [test for test, outcome in outcomes.items() if outcome.reached and outcome.result == "passed"]
+    assert len(answered) >= LEAST_ANSWERED_BY_US
+    assert "KMeans._cluster_weights_worker" in {name for outcome in outcomes.values() for name in outcome.reached}
 
 
 def test_patterns() -> None:
@@ -48,7 +64,7 @@ def test_a_reason_is_for_one_message() -> None:
 
 
 def test_what_differs() -> None:
-    known = KnownDifferences((Difference(("a.py::here",), "macOS", "no Core ML"),), (), (), ())
+    known = KnownDifferences((Difference(("a.py::here",), "macOS", "no Core ML"),), (), (), (), ())
     outcomes = {
         "a.py::fine": Outcome("passed"),
         "a.py::here": Outcome("failed", "needs macOS"),
@@ -60,9 +76,25 @@ def test_what_differs() -> None:
     assert not coremltools_tests.differing(outcomes, outcomes, known)
 
 
+def test_what_coremltools_fails_may_pass() -> None:
+    known = KnownDifferences((Difference(("a.py::slow",), "< 65", "measures time"),), (), (), (), ())
+    slow, fine = {"a.py::slow": Outcome("failed", "assert 70 < 65")}, {"a.py::slow": Outcome("passed")}
+    assert not coremltools_tests.differing(slow, fine, known)
+    assert not coremltools_tests.differing(fine, slow, known)
+    assert coremltools_tests.differing(fine, {"a.py::slow": Outcome("failed", "IndexError")}, known)
+
+
+def test_names_of_the_suites_do_not_collide() -> None:
+    from support.coremltools_outcomes import short_name
+
+    place = "site-packages/coremltools/test/optimize/"
+    assert short_name(f"../{place}torch/a/test_utils.py::test_x[a/b]") == "torch/a/test_utils.py::test_x[a/b]"
+    assert short_name("torch/a/test_utils.py::test_x") == "torch/a/test_utils.py::test_x"
+
+
 def test_the_list_can_be_read() -> None:
     known = KnownDifferences.read()
     assert known.part
-    for entry in known.plain + known.mapped:
+    for entry in known.plain + known.accelerated + known.mapped:
         assert entry.error
         assert len(entry.reason) > 20

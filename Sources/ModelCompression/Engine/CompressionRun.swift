@@ -231,6 +231,7 @@ final class CompressionRun {
             if let record = records[number] { return record }
             var record = WeightRecord(plan.subjects[number])
             record.reason = plan.declines[number]?.reason
+            record.isPlanned = plan.declines[number]?.isPlanned
             return record
         }
         if !weights.contains(where: { $0.action != .declined }) {

@@ -71,6 +71,9 @@ public struct WeightRecord: Codable, Sendable, Equatable {
     public var action: Action
     /// Why it was declined.
     public var reason: String?
+    /// Whether the configuration says so: it is below a threshold, excluded, or of a kind that is not addressed. False
+    /// for what nobody asked for, which is an error in a strict run. Nil when it was not declined.
+    public var isPlanned: Bool?
     /// What is worth knowing about how it was done.
     public var note: String?
     /// E.g. `kmeans per_grouped_channel(16, axis 0) 4 bit`.
@@ -99,6 +102,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         case shape
         case action
         case reason
+        case isPlanned = "planned"
         case note
         case scheme
         case nbits
@@ -123,6 +127,7 @@ public struct WeightRecord: Codable, Sendable, Equatable {
         try container.encode(shape, forKey: .shape)
         try container.encode(action, forKey: .action)
         try container.encode(reason, forKey: .reason)
+        try container.encode(isPlanned, forKey: .isPlanned)
         try container.encode(note, forKey: .note)
         try container.encode(scheme, forKey: .scheme)
         try container.encode(nbits, forKey: .nbits)

@@ -1,5 +1,6 @@
 """`accelerate_coremltools` and what it returns."""
 
+import os
 import sys
 import threading
 from types import ModuleType, TracebackType
@@ -13,6 +14,9 @@ from swiftcompress.accelerate.known import KNOWN
 from swiftcompress.accelerate.patching import Patches, Status, installed_version
 
 _lock = threading.RLock()
+# Held across a fork by the thread that forks, so that no other thread holds it then, and the child is not left with it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _current: "_Session | None" = None
 
 

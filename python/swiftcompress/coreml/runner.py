@@ -13,6 +13,7 @@ from swiftcompress._checks import message
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
 from swiftcompress.coreml import adapters
 from swiftcompress.coreml.config import OpCompressorConfig
+from swiftcompress.coreml.log import log_declined
 from swiftcompress.coreml.progress import ProgressFunction, progress_function
 from swiftcompress.model_package import ModelPackage
 from swiftcompress.report import CompressionReport
@@ -140,7 +141,9 @@ class _Run:
                 progress,
                 self._call_function if self.functions else None,
             )
-        return CompressionReport.from_json(text)
+        report = CompressionReport.from_json(text)
+        log_declined(report)
+        return report
 
     def _call_function(self, number: int, group: Any) -> Any:
         return self.functions[number](number, group)

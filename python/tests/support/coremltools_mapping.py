@@ -7,6 +7,8 @@ import from, before any test module is. Two things are added that only a test ca
   do not. It is read back from the package here, by coremltools' own reader, so that its tests look at what was written.
 - Tests hand configurations to coremltools' private graph passes. There ours become coremltools', by their fields; and where
   tests take the classes from the module of those passes, they get ours from a module in front of it.
+- Where a test makes a configuration with the private arguments that `ct.compression_utils`, deprecated since 7.0, hands to those
+  passes, it gets coremltools' own, as it would from there: nothing replaces that door.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ reached: set[str] = set()
 
 THEIRS = {name: getattr(reference, name) for name in CONFIGURATIONS}
 
+PRIVATE = frozenset({"is_deprecated", "op_selector"})
+"""Arguments of coremltools' OptimizationConfig that its documentation does not name."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in COMPRESSORS:
@@ -54,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         kind = getattr(ours, name)
         kind.__init__ = noted(name, kind.__init__)
         replace(name, kind)
+    leave_private_uses(ours.OptimizationConfig)
     for graph_pass in (
         reference_passes.AbstractCompressionPass,
         reference_passes.AbstractActCompressionPass,
@@ -90,6 +96,19 @@ def replace(name: str, value: Any) -> None:
     setattr(reference, name, value)
     if hasattr(reference_functions, name):
         setattr(reference_functions, name, value)
+
+
+def leave_private_uses(kind: Any) -> None:
+    """Let `kind` make coremltools' own configuration when it is given private arguments."""
+
+    def make(cls: Any, *arguments: Any, **keywords: Any) -> Any:
+        if not PRIVATE & keywords.keys():
+            return object.__new__(cls)
+        return THEIRS["OptimizationConfig"](
+            *map(as_theirs, arguments), **{name: as_theirs(value) for name, value in keywords.items()}
+        )
+
+    kind.__new__ = make
 
 
 def with_program(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coremltools_tests import KnownDifferences
+from coremltools_tests import TESTS, KnownDifferences
 
 # What a failure says is cut to this many characters: enough to sort failures, little enough to keep.
 LONGEST_ERROR = 600
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    seed = zlib.crc32(item.nodeid.encode())
+    seed = zlib.crc32(short_name(item.nodeid).encode())
     random.seed(seed)
     np.random.seed(seed)
     if "torch" in sys.modules:
@@ -81,9 +81,12 @@ class Recorder:
 
 
 def short_name(nodeid: str) -> str:
-    """The test's name without the folders that coremltools is installed in."""
+    """The test's name below the folder of coremltools' tests, whatever pytest takes it relative to.
+
+    Files of different suites have the same name, so their folders stay.
+    """
     file, _, test = nodeid.partition("::")
-    return f"{file.rsplit('/', 1)[-1]}::{test}"
+    return f"{file.rpartition(f'{TESTS.as_posix()}/')[-1]}::{test}"
 
 
 def error_text(report: Any) -> str:

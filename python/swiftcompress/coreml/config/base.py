@@ -1,5 +1,6 @@
 """What all configurations of one weight have in common: checks, dictionaries, assignment."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from enum import Enum
@@ -59,9 +60,45 @@ class OpCompressorConfig:
             **{key: cls._FROM_TEXT[key](value) if key in cls._FROM_TEXT else value for key, value in values.items()}
         )
 
+    def to_coremltools(self) -> Any:
+        """Make coremltools' configuration of the same name and with the same fields.
+
+        Raises
+        ------
+        ImportError
+            When coremltools is not installed; it is imported here only.
+        """
+        package = coremltools_optimize(type(self).__name__)
+        kind = next(getattr(package, base.__name__) for base in type(self).__mro__ if hasattr(package, base.__name__))
+        return kind(**{name: _plain(getattr(self, name)) for name in self._field_names()})
+
     def _to_options(self, functions: list[CheckedLUTFunction]) -> dict[str, Any]:
         """Make the engine's JSON; functions are put into `functions` and referred to by their number."""
         raise NotImplementedError
+
+
+def coremltools_optimize(name: str) -> Any:
+    """``coremltools.optimize.coreml``, for the configuration `name` that is to become coremltools'."""
+    try:
+        return importlib.import_module("coremltools.optimize.coreml")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "coremltools":
+            raise
+        raise ImportError(f"{name}.to_coremltools needs coremltools: pip install coremltools") from error
+
+
+def _plain(value: Any) -> Any:
+    """`value` as coremltools takes it: members of enumerations by name, NumPy's numbers as Python's."""
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, list | tuple):
+        entries = [_plain(entry) for entry in value]
+        return entries if isinstance(value, list) else tuple(entries)
+    if isinstance(value, str | bool) or value is None:
+        return value
+    if is_integer(value):
+        return int(value)
+    return float(value) if hasattr(value, "__float__") else value
 
 
 # Conversions. What is no number is left to the constructor, which says so.

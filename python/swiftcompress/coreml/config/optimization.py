@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
-from swiftcompress.coreml.config.base import OpCompressorConfig
+from swiftcompress.coreml.config.base import OpCompressorConfig, coremltools_optimize
 from swiftcompress.coreml.config.palettizer import OpPalettizerConfig
 from swiftcompress.coreml.config.pruners import OpMagnitudePrunerConfig, OpThresholdPrunerConfig
 from swiftcompress.coreml.config.quantizer import OpLinearQuantizerConfig
@@ -183,6 +183,26 @@ class OptimizationConfig:
         if not isinstance(values, Mapping):
             raise ValueError(f"the configuration must be a mapping. Got {type(values).__name__}.")
         return cls.from_dict(values)
+
+    def to_coremltools(self) -> Any:
+        """Make coremltools' ``OptimizationConfig`` of the same configurations, for what is coremltools' own.
+
+        Such as the options of a pass of ``coremltools.PassPipeline``. The functions of ``swiftcompress.coreml`` take either.
+
+        Raises
+        ------
+        ImportError
+            When coremltools is not installed; it is imported here only.
+        """
+
+        def convert(config: OpCompressorConfig | None) -> Any:
+            return None if config is None else config.to_coremltools()
+
+        return coremltools_optimize(type(self).__name__).OptimizationConfig(
+            global_config=convert(self.global_config),
+            op_type_configs={name: convert(config) for name, config in self.op_type_configs.items()},
+            op_name_configs={name: convert(config) for name, config in self.op_name_configs.items()},
+        )
 
     def _to_options(self, functions: list[CheckedLUTFunction]) -> dict[str, Any]:
         def options(config: OpCompressorConfig | None) -> dict[str, Any] | None:
