@@ -1,0 +1,172 @@
+"""The arithmetic of GPTQ and SparseGPT on a weight matrix: groups of columns by the engine, what lies between by torch.
+
+Every step is the one that coremltools 9.0 takes, in its order, so that results are its bits:
+
+- the factor of the Hessian and the product that carries a group's errors into the columns behind it are the same calls of torch
+  on arrays of the same shapes and layouts;
+- a group's columns are the engine's (Sources/CompressionKernels/LayerwiseCompression), which rounds after each operation.
+
+Papers: GPTQ, arXiv:2210.17323; SparseGPT, arXiv:2301.00774. Imports torch: only for those who have it already.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from swiftcompress import _native
+
+FREE, LINEAR, TABLE, TABLE_EXPANDED = range(4)
+KEEP_ALL, KEEP_BY_SHARE, KEEP_N_OF_M = range(3)
+
+EXPANDED_FROM = 26
+"""Rows from which on `torch.cdist` expands the square, as the engine's `TABLE_EXPANDED` does."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the columns of a group may become; each has one of several sets of parameters."""
+
+    kind: int = FREE
+    max_code: int = 1
+    set_of_column: Any = None
+    """int32 array, one number for each column."""
+    scale: Any = None
+    """float32 array or tensor, (sets, rows)."""
+    zero_point: Any = None
+    """The same, for linear grids."""
+    tables: Any = None
+    """float32 array, (sets, rows / rows_per_table, entries)."""
+    entries: int = 0
+    rows_per_table: int = 1
+
+    @property
+    def sets(self) -> int:
+        """How many there are."""
+        numbers = self.scale if self.scale is not None else self.tables
+        return 1 if numbers is None else len(numbers)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Which elements of a group become zero."""
+
+    kind: int = KEEP_ALL
+    share: float = 0.0
+    n: int = 0
+    m: int = 0
+
+
+def upper_factor(hessian: Any, dampening: float) -> Any:
+    """The upper U with inverse(H) = U^T U, of H with `dampening` times its mean diagonal added to the diagonal.
+
+    Parameters
+    ----------
+    hessian
+        float32, square, symmetric. Overwritten.
+    dampening
+        At least 0.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        Where H, or in float32 its inverse, is not positive definite.
+    """
+    places = torch.arange(len(hessian), device=hessian.device)
+    hessian[places, places] += dampening * torch.mean(torch.diag(hessian))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+    return torch.linalg.cholesky(inverse, upper=True)
+
+
+def grid_parameters(
+    blocks: Any, *, max_code: int, per_channel: bool, symmetric: bool, normal_float: bool
+) -> tuple[Any, Any]:
+    """Scales and zero points of blocks of columns, each of shape (sets, rows).
+
+    With low <= 0 <= high the range of a row's block (of a whole block unless `per_channel`), -1 and 1 where all is zero:
+    scale = (high - low) / max_code, zero = round(-low / scale). `symmetric`: high is the greatest magnitude, low its
+    negative where an element is negative, and the zero point is (max_code + 1) / 2. `normal_float`: scale is the greatest
+    magnitude.
+
+    Parameters
+    ----------
+    blocks
+        float32, (rows, sets, columns of one block).
+    """
+    low, high = blocks.amin(2).t(), blocks.amax(2).t()
+    if not per_channel:
+        rows = low.shape[1]
+        low = low.amin(1, keepdim=True).expand(-1, rows)
+        high = high.amax(1, keepdim=True).expand(-1, rows)
+    none = torch.zeros((), dtype=blocks.dtype)
+    low, high = torch.minimum(low, none), torch.maximum(high, none)
+    if symmetric:
+        high = torch.maximum(low.abs(), high)
+        low = torch.where(low < 0, -high, low)
+    empty = (low == 0) & (high == 0)
+    low, high = torch.where(empty, -1.0, low), torch.where(empty, 1.0, high)
+    scale = torch.maximum(high, low.abs()) if normal_float else (high - low) / max_code
+    if symmetric:
+        zero_point = torch.full_like(scale, (max_code + 1) / 2)
+    else:
+        zero_point = torch.round(-low / scale)
+    return scale.contiguous(), zero_point.contiguous()
+
+
+def eliminate(
+    weight: Any,
+    factor: Any,
+    group_size: int,
+    grid_of: Callable[[int, int], Grid],
+    pruning: Pruning | None = None,
+    threads: int = 0,
+) -> tuple[Any, bool]:
+    """Compress the columns of `weight` in place, group after group.
+
+    Parameters
+    ----------
+    weight
+        float32 on the CPU, (rows, columns), rows in one piece. Afterwards: the compressed weight.
+    factor
+        `upper_factor` of the Hessian, (columns, columns).
+    group_size
+        Columns whose errors go into the columns behind them together, at least 1. The last group may be smaller.
+    grid_of
+        Called with the first column of a group and the one behind its last, when `weight` has the errors of all groups
+        before: what those columns may become.
+    pruning
+        What becomes zero, group by group.
+
+    Returns
+    -------
+    losses
+        float64, (rows): what each row adds to the layer's squared error, as the factor has it.
+    ties
+        Whether n:m chose among equal elements that are not zero.
+    """
+    rows, columns = weight.shape
+    prune = pruning or Pruning()
+    losses, ties = np.zeros(rows), False
+    for start in range(0, columns, group_size):
+        stop = min(start + group_size, columns)
+        grid = grid_of(start, stop)
+        square = factor[start:stop, start:stop].contiguous().numpy()
+        # fmt: off
+        errors, added, tied = _native.eliminate_columns(
+            weight[:, start:stop].numpy(), square,
+            grid.kind, float(grid.max_code), grid.sets, grid.set_of_column, _array(grid.scale), _array(grid.zero_point),
+            _array(grid.tables), grid.entries, grid.rows_per_table,
+            prune.kind, prune.share, prune.n, prune.m, threads,
+        )
+        # fmt: on
+        losses += added
+        ties = ties or bool(tied)
+        if stop < columns:
+            weight[:, stop:] -= torch.from_numpy(errors).matmul(factor[start:stop, stop:])
+    return losses, ties
+
+
+def _array(numbers: Any) -> Any:
+    return numbers.numpy() if isinstance(numbers, torch.Tensor) else numbers
