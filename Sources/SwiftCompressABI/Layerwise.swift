@@ -49,7 +49,9 @@ extension ColumnGrid {
                     sets: Int(grid.sets), scale: scale, zero: zero, setOfColumn: sets, limit: grid.max_code))
             return
         }
-        guard let tables = grid.tables else { throw invalid("[layerwise] tables: found none, allowed 1 to 256 entries") }
+        guard let tables = grid.tables else {
+            throw invalid("[layerwise] tables: found none, allowed 1 to 256 entries")
+        }
         self = .table(
             TableGrid(
                 sets: Int(grid.sets), scale: grid.scale, setOfColumn: sets, tables: tables, entries: Int(grid.entries),

@@ -117,7 +117,8 @@ extension ColumnGroup {
         for column in 0..<columns {
             let value = factor[column * factorStride + column]
             guard value > 0, value.isFinite else {
-                throw .invalid("[\(operation)] factor: found \(value) at place \(column) of the diagonal, allowed above 0")
+                throw .invalid(
+                    "[\(operation)] factor: found \(value) at place \(column) of the diagonal, allowed above 0")
             }
         }
     }
@@ -160,7 +161,8 @@ extension ColumnGrid {
         }
         for column in 0..<group.columns where setOfColumn[column] < 0 || Int(setOfColumn[column]) >= sets {
             throw .invalid(
-                "[\(operation)] set_of_column: found \(setOfColumn[column]) for column \(column), allowed 0 to \(sets - 1)")
+                "[\(operation)] set_of_column: found \(setOfColumn[column]) for column \(column), allowed 0 to \(sets - 1)"
+            )
         }
     }
 
