@@ -1,0 +1,267 @@
+"""What all compressors of torch models do alike: copies, devices, tied parameters, buffers, the report.
+
+A compressor of weights one by one derives from `ParameterCompressor` and says what becomes of one of them.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from swiftcompress._checks import LARGEST, boolean, integer, message
+from swiftcompress.arrays.inputs import Array
+from swiftcompress.torch._metadata import CompressionMetadata
+from swiftcompress.torch._report import ParameterRecord, TorchReport
+from swiftcompress.torch._selection import SUPPORTED_MODULES, Declined, Selected, Weight, select
+from swiftcompress.torch.optimization_config import OptimizationConfig
+
+# Elements compared at a time, and sums of squares that float32 holds without overflow or loss.
+_CHUNK = 1 << 18
+_SAFE = (1e-25, 1e30)
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """What became of one parameter."""
+
+    value: Any
+    """A tensor on the CPU in the parameter's dtype and shape."""
+    metadata: CompressionMetadata
+    """For each module that has it; `param_name` is set there."""
+    scheme: str
+    """How it was compressed, for people."""
+    nbits: int
+    """Bits of a code."""
+    nbytes: int
+    """Bytes that the compressed form takes."""
+    form: dict[str, Any]
+    """What coremltools' report says of it."""
+    note: str | None = None
+
+
+class BaseModelOptimizer:
+    """Holds a model, its configuration, and the report of what was done.
+
+    Attributes
+    ----------
+    report
+        A `TorchReport` of the last `compress`. It can be called, as coremltools' method of this name.
+    """
+
+    _CONFIG: ClassVar[type[OptimizationConfig]] = OptimizationConfig
+    _OPERATION: ClassVar[str] = "compress"
+    _DONE: ClassVar[str] = "compressed"
+    _supported_modules: ClassVar[tuple[Any, ...]] = SUPPORTED_MODULES
+
+    def __init__(self, model: Any, config: Any = None) -> None:
+        operation = type(self).__name__
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(message(operation, "model", f"a {type(model).__name__}", "a torch.nn.Module"))
+        if config is None:
+            config = self._CONFIG()
+        if not isinstance(config, self._CONFIG):
+            allowed = f"a {self._CONFIG.__name__}, or None"
+            raise TypeError(message(operation, "config", f"a {type(config).__name__}", allowed))
+        self._original = model
+        self._model = model
+        self._config: Any = config
+        self._report = TorchReport(self._OPERATION)
+
+    @property
+    def supported_modules(self) -> tuple[Any, ...]:
+        """The classes of modules that are compressed."""
+        return self._supported_modules
+
+    @property
+    def report(self) -> TorchReport:
+        """What the last `compress` did."""
+        return self._report
+
+    def _get_model_for_compression(self, inplace: Any) -> Any:
+        """The model itself, or a copy of it in which tied parameters are tied too."""
+        if boolean(type(self).__name__, "inplace", inplace):
+            return self._original
+        return copy.deepcopy(self._original)
+
+    def _config_of(self, name: str, module: Any) -> Any:
+        """The configuration of the module of this name, or None."""
+        return self._config.get_module_config(name, module)
+
+
+class ParameterCompressor(BaseModelOptimizer):
+    """A compressor that treats each parameter by itself."""
+
+    def _compress_parameters(
+        self, model: Any, compress_one: Callable[[Weight, Any], Compressed], warnings: tuple[str, ...] = ()
+    ) -> Any:
+        """Compress what the configuration selects, in place, and make the report."""
+        started = time.perf_counter()
+        records, forms = [], {}
+        with torch.no_grad():
+            for selected in select(model, self._config_of, self._supported_modules):
+                record, form = self._treat(selected, compress_one)
+                records.append(record)
+                if form is not None:
+                    forms[record.name] = form
+        seconds = time.perf_counter() - started
+        warnings = (*self._config.unmatched(model), *warnings)
+        self._model = model
+        self._report = TorchReport(self._OPERATION, tuple(records), warnings, seconds, forms)
+        return model
+
+    def _treat(
+        self, selected: Selected, compress_one: Callable[[Weight, Any], Compressed]
+    ) -> tuple[ParameterRecord, dict[str, Any] | None]:
+        weight, started = selected.weight, time.perf_counter()
+        if selected.reason is not None:
+            return declined(selected, selected.reason), None
+        try:
+            done = compress_one(weight, selected.config)
+        except Declined as reason:
+            return declined(selected, str(reason)), None
+        errors = compare(to_array(weight.parameter), to_array(done.value))
+        write(selected, done)
+        return compressed(selected, done, self._DONE, errors, time.perf_counter() - started), done.form
+
+
+# Tensors
+
+
+def to_array(tensor: Any) -> Array:
+    """The values of a tensor on any device, as an array on the CPU: its memory where it is there, bfloat16 as float32."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    array: Array = tensor.numpy()
+    return array
+
+
+def to_tensor(array: Array, dtype: Any) -> Any:
+    """An array as a tensor of `dtype`, rounded as torch rounds; shares the memory where nothing has to change."""
+    return torch.from_numpy(array).to(dtype)
+
+
+def write(selected: Selected, done: Compressed) -> None:
+    """Put the new values and the buffers where the parameter is used."""
+    parameter = selected.weight.parameter
+    parameter.data.copy_(done.value)
+    for place in selected.compressed_places:
+        metadata = copy.copy(done.metadata)
+        metadata.param_name = place.parameter_name
+        metadata.register(place.module, device=parameter.device)
+
+
+# Records
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How two arrays differ."""
+
+    snr_db: float | None
+    max_error: float
+    mse: float
+
+
+def compare(before: Array, after: Array) -> Errors:
+    """Compare two arrays of one shape, in float32 where its range is enough, otherwise in float64."""
+    old, new = before.reshape(-1), after.reshape(-1)
+    signal, noise, greatest = _sums(old, new, np.dtype(np.float64 if old.dtype == np.float64 else np.float32))
+    if greatest > 0 and not (noise > _SAFE[0] and signal < _SAFE[1] and noise < _SAFE[1]):
+        signal, noise, greatest = _sums(old, new, np.dtype(np.float64))
+    snr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
+    return Errors(snr, greatest, noise / old.size if old.size else 0.0)
+
+
+def _sums(old: Array, new: Array, dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """Squares of the old array and of the difference, and its greatest magnitude."""
+    signal, noise, greatest = 0.0, 0.0, 0.0
+    for start in range(0, old.size, _CHUNK):
+        part = old[start : start + _CHUNK].astype(dtype, copy=False)
+        difference = part - new[start : start + _CHUNK]
+        signal += float(np.dot(part, part))
+        noise += float(np.dot(difference, difference))
+        greatest = max(greatest, float(difference.max()), -float(difference.min()))
+    return signal, noise, greatest
+
+
+def _record(selected: Selected, **values: Any) -> ParameterRecord:
+    weight = selected.weight
+    names = [place.name for place in selected.places if place is not weight]
+    notes = [f"tied to {', '.join(names)}"] if names else []
+    notes += [text for text in (values.pop("note", None),) if text]
+    parameter = weight.parameter
+    is_known = not isinstance(parameter, torch.nn.parameter.UninitializedTensorMixin)
+    return ParameterRecord(
+        name=weight.name,
+        module=weight.module_name,
+        module_type=type(weight.module).__name__,
+        parameter=weight.parameter_name,
+        dtype=str(parameter.dtype).removeprefix("torch."),
+        shape=tuple(parameter.shape) if is_known else (),
+        note="; ".join(notes) or None,
+        **values,
+    )
+
+
+def _nbytes(selected: Selected) -> tuple[int, int]:
+    """Elements and bytes of a parameter."""
+    parameter = selected.weight.parameter
+    if isinstance(parameter, torch.nn.parameter.UninitializedTensorMixin):
+        return 0, 0
+    return parameter.numel(), parameter.numel() * parameter.element_size()
+
+
+def declined(selected: Selected, reason: str) -> ParameterRecord:
+    """The record of a parameter that was left as it was."""
+    count, size = _nbytes(selected)
+    return _record(
+        selected,
+        action="declined",
+        reason=reason,
+        scheme=None,
+        nbits=None,
+        bits_per_weight=8 * size / count if count else 0.0,
+        bytes_before=size,
+        bytes_after=size,
+        snr_db=None,
+        max_error=None,
+        mse=None,
+        seconds=0.0,
+    )
+
+
+def compressed(selected: Selected, done: Compressed, action: str, errors: Errors, seconds: float) -> ParameterRecord:
+    """The record of a parameter that was compressed."""
+    count, size = _nbytes(selected)
+    return _record(
+        selected,
+        action=action,
+        reason=None,
+        scheme=done.scheme,
+        nbits=done.nbits,
+        bits_per_weight=8 * done.nbytes / count,
+        bytes_before=size,
+        bytes_after=done.nbytes,
+        snr_db=errors.snr_db,
+        max_error=errors.max_error,
+        mse=errors.mse,
+        seconds=seconds,
+        note=done.note,
+    )
+
+
+# Arguments
+
+
+def workers(operation: str, name: str, value: Any) -> int:
+    """A number of workers as threads for the engine: 1, the default of coremltools, and None mean one for each core."""
+    if value is None:
+        return 0
+    number = integer(operation, name, value, 1, "None, or a whole number of 1 or more", min(LARGEST, 2**31 - 1))
+    return number if number > 1 else 0
