@@ -115,6 +115,100 @@ def grid_parameters(
     return scale.contiguous(), zero_point.contiguous()
 
 
+class Parameters:
+    """The grids of a weight's columns, as coremltools finds them: from the whole matrix, or from blocks of columns, all at
+    once (`fix`) or when the columns are reached.
+
+    Parameters
+    ----------
+    weight
+        float32, (rows, columns); with blocks that are not fixed, the matrix that `eliminate` changes.
+    block
+        Neighbouring columns that share parameters; the last block may be smaller. None: all columns do.
+    table
+        None for linear grids; for normal floats, the entries.
+    max_code, per_channel, symmetric
+        As in `grid_parameters`.
+
+    Attributes
+    ----------
+    found
+        Scales and zero points of the blocks so far, each of shape (1, rows).
+    last
+        Those that were used last.
+    """
+
+    def __init__(
+        self, weight: Any, *, block: int | None, max_code: int, per_channel: bool, symmetric: bool, table: Any = None
+    ) -> None:
+        self.weight, self.block, self.table = weight, block, table
+        self._options: dict[str, Any] = {
+            "max_code": max_code,
+            "per_channel": per_channel,
+            "symmetric": symmetric,
+            "normal_float": table is not None,
+        }
+        self.found: list[tuple[Any, Any]] = []
+        self._set_of_column: Any = None
+        self._current: tuple[Any, Any] = grid_parameters(weight.unsqueeze(1), **self._options)
+        self.last = self._current
+        if block is None:
+            self.found.append(self._current)
+            self._set_of_column = np.zeros(weight.shape[1], np.int32)
+
+    def _of_blocks(self, start: int, stop: int) -> tuple[Any, Any]:
+        """Those of the blocks that begin in these columns."""
+        assert self.block is not None
+        size, columns = self.block, self.weight.shape[1]
+        whole = [first for first in range(start, stop, size) if first + size <= columns]
+        parts = []
+        if whole:
+            blocks = self.weight[:, start : whole[-1] + size].unflatten(1, (len(whole), size))
+            parts.append(grid_parameters(blocks, **self._options))
+        rest = start + len(whole) * size
+        if rest < stop:
+            parts.append(grid_parameters(self.weight[:, rest:].unsqueeze(1), **self._options))
+        scales, zeros = zip(*parts, strict=True)
+        return torch.cat(scales), torch.cat(zeros)
+
+    def fix(self, order: Any) -> None:
+        """Find the blocks of the weight as it is. `order`: the column that will be at each place; None: as they are."""
+        assert self.block is not None
+        columns = self.weight.shape[1]
+        self._current = self._of_blocks(0, columns)
+        self.found = [(scale[None], zero[None]) for scale, zero in zip(*self._current, strict=True)]
+        places = np.arange(columns) if order is None else order.numpy()
+        self._set_of_column = (places // self.block).astype(np.int32)
+        self.last = self.found[int(self._set_of_column[-1])]
+
+    def of(self, start: int, stop: int) -> Grid:
+        """The grid of a group of columns; see `eliminate`."""
+        if self._set_of_column is not None:
+            return self._grid(self._current, self._set_of_column[start:stop])
+        assert self.block is not None
+        first = -(-start // self.block) * self.block
+        if first >= stop:
+            return self._grid(self.last, np.zeros(stop - start, np.int32))
+        scale, zero = self._of_blocks(first, stop)
+        self.found += [(a[None], b[None]) for a, b in zip(scale, zero, strict=True)]
+        before, self.last = self.last, self.found[-1]
+        if first > start:
+            scale, zero = torch.cat([before[0], scale]), torch.cat([before[1], zero])
+        numbers = np.arange(start, stop) // self.block
+        return self._grid((scale, zero), (numbers - numbers[0]).astype(np.int32))
+
+    def _grid(self, parameters: tuple[Any, Any], set_of_column: Any) -> Grid:
+        scale, zero = parameters
+        if self.table is None:
+            return Grid(LINEAR, self._options["max_code"], set_of_column, scale, zero)
+        rows, entries = len(self.weight), len(self.table)
+        kind = TABLE_EXPANDED if rows >= EXPANDED_FROM else TABLE
+        tables = np.broadcast_to(self.table, (len(scale), 1, entries))
+        return Grid(
+            kind, set_of_column=set_of_column, scale=scale, tables=tables, entries=entries, rows_per_table=rows
+        )
+
+
 def eliminate(
     weight: Any,
     factor: Any,

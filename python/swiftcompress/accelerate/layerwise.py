@@ -6,8 +6,6 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 from swiftcompress.accelerate.patching import Call, require
 
 
@@ -29,7 +27,7 @@ def gptq(call: Call, self: Any) -> None:
         block *= kernel.numel()
     require(block is None or block >= 1, "block_size is below 1")
 
-    grids = _Grids(call, self, quantizer, weight, block)
+    grids = _parameters(call, self, quantizer, weight, block)
     dead = torch.diag(hessian) == 0
     hessian[dead, dead] = 1
     weight[:, dead] = 0
@@ -46,7 +44,7 @@ def gptq(call: Call, self: Any) -> None:
     if order is not None:
         weight = weight[:, torch.argsort(order)]
 
-    grids.store()
+    _store(self, grids)
     self._block_size = block
     _finish(call, self, weight, losses, start)
 
@@ -63,7 +61,7 @@ def sparse_gpt(call: Call, self: Any) -> None:
     grids = None
     weight, hessian = _matrix(self), _hessian(self)
     if self._quantizer is not None:
-        grids = _Grids(call, self, _quantizer(call, self), weight, None)
+        grids = _parameters(call, self, _quantizer(call, self), weight, None)
     dead = torch.diag(hessian) == 0
     hessian[dead, dead] = 1
     weight[:, dead] = 0
@@ -80,7 +78,7 @@ def sparse_gpt(call: Call, self: Any) -> None:
     require(not ties, "n:m among equal elements: topk's choice is not known")
 
     if grids:
-        grids.store()
+        _store(self, grids)
     _finish(call, self, weight, losses, start)
 
 
@@ -129,104 +127,31 @@ def _finish(call: Call, self: Any, weight: Any, losses: Any, start: float) -> No
         logger.debug(f"quantization error in output activations = {error:.2f}")
 
 
-class _Grids:
-    """The parameters of a weight's columns, as the original finds them: of the whole matrix, or of blocks of columns, once
-    for all (`fix`) or when the columns are reached."""
+def _parameters(call: Call, self: Any, quantizer: Any, weight: Any, block: int | None) -> Any:
+    """The grids of a weight's columns."""
+    from swiftcompress import _columns
 
-    def __init__(self, call: Call, algorithm: Any, quantizer: Any, weight: Any, block: int | None) -> None:
-        from swiftcompress import _columns
+    require(bool(quantizer._enable_normal_float) == bool(self._enable_normal_float), "a quantizer with other options")
+    max_code, table = int(quantizer.max_q), None
+    if self._enable_normal_float:
+        palette = call.module._normal_float_palette
+        bits = max_code.bit_length()
+        require(bits in palette, f"no normal floats of {bits} bits")
+        table = palette[bits].numpy()
+    return _columns.Parameters(
+        weight,
+        block=block,
+        max_code=max_code,
+        per_channel=bool(quantizer._per_channel),
+        symmetric=bool(quantizer._symmetric),
+        table=table,
+    )
 
-        torch = _torch()
-        self.algorithm, self.quantizer, self.weight = algorithm, quantizer, weight
-        self.block = block
-        self.columns = _columns
-        self.normal_float = bool(algorithm._enable_normal_float)
-        self.max_code = int(quantizer.max_q)
-        self.kind: dict[str, Any] = {"kind": _columns.LINEAR, "max_code": self.max_code}
-        if self.normal_float:
-            require(quantizer._enable_normal_float, "a quantizer with other options")
-            palette = call.module._normal_float_palette
-            bits = self.max_code.bit_length()
-            require(bits in palette, f"no normal floats of {bits} bits")
-            table = palette[bits].numpy()
-            kind = _columns.TABLE_EXPANDED if len(weight) >= _columns.EXPANDED_FROM else _columns.TABLE
-            self.kind = {"kind": kind, "entries": len(table), "rows_per_table": len(weight), "table": table}
-        self.found: list[tuple[Any, Any]] = []
-        """Scales and zero points in the order in which the original keeps them, each of shape (1, rows)."""
-        self.set_of_column: Any = None
-        self.current: tuple[Any, Any] = self.parameters(weight.unsqueeze(1))
-        if block is None:
-            self.found.append(self.current)
-            self.set_of_column = np.zeros(weight.shape[1], np.int32)
-        self.last = self.current
-        self.torch = torch
 
-    def parameters(self, blocks: Any) -> tuple[Any, Any]:
-        quantizer = self.quantizer
-        return self.columns.grid_parameters(
-            blocks,
-            max_code=self.max_code,
-            per_channel=bool(quantizer._per_channel),
-            symmetric=bool(quantizer._symmetric),
-            normal_float=self.normal_float,
-        )
-
-    def of_blocks(self, start: int, stop: int) -> tuple[Any, Any]:
-        """Those of the blocks that begin in these columns; the last one of the matrix may be smaller."""
-        assert self.block is not None
-        size, columns = self.block, self.weight.shape[1]
-        whole = [first for first in range(start, stop, size) if first + size <= columns]
-        parts = []
-        if whole:
-            last = whole[-1] + size
-            parts.append(self.parameters(self.weight[:, start:last].unflatten(1, (len(whole), size))))
-        rest = start + len(whole) * size
-        if rest < stop:
-            parts.append(self.parameters(self.weight[:, rest:].unsqueeze(1)))
-        scales, zeros = zip(*parts, strict=True)
-        return self.torch.cat(scales), self.torch.cat(zeros)
-
-    def fix(self, order: Any) -> None:
-        """Blocks of the weight as it is; `order` has the place of each column to come."""
-        assert self.block is not None
-        columns = self.weight.shape[1]
-        self.current = self.of_blocks(0, columns)
-        self.found = [(scale[None], zero[None]) for scale, zero in zip(*self.current, strict=True)]
-        places = np.arange(columns) if order is None else order.numpy()
-        self.set_of_column = (places // self.block).astype(np.int32)
-        self.last = self.found[int(self.set_of_column[-1])]
-
-    def of(self, start: int, stop: int) -> Any:
-        """The grid of a group of columns."""
-        if self.set_of_column is not None:
-            return self.grid(self.current, self.set_of_column[start:stop])
-        assert self.block is not None
-        first = -(-start // self.block) * self.block
-        if first < stop:
-            scale, zero = self.of_blocks(first, stop)
-            self.found += [(a[None], b[None]) for a, b in zip(scale, zero, strict=True)]
-            before = self.last
-            self.last = self.found[-1]
-            if first > start:
-                scale = self.torch.cat([before[0], scale])
-                zero = self.torch.cat([before[1], zero])
-            numbers = np.arange(start, stop) // self.block
-            return self.grid((scale, zero), (numbers - numbers[0]).astype(np.int32))
-        return self.grid(self.last, np.zeros(stop - start, np.int32))
-
-    def grid(self, parameters: tuple[Any, Any], set_of_column: Any) -> Any:
-        scale, zero = parameters
-        kind = dict(self.kind)
-        table = kind.pop("table", None)
-        if table is not None:
-            tables = np.broadcast_to(table, (len(scale), 1, len(table)))
-            return self.columns.Grid(set_of_column=set_of_column, scale=scale, tables=tables, **kind)
-        return self.columns.Grid(set_of_column=set_of_column, scale=scale, zero_point=zero, **kind)
-
-    def store(self) -> None:
-        """Leave the parameters where the original does."""
-        shape = [-1] + [1] * (self.weight.dim() - 1)
-        for scale, zero in self.found:
-            self.quantizer.scale, self.quantizer.zero_point = scale.reshape(shape), zero.reshape(shape)
-            self.algorithm._store_quantization_params(self.quantizer)
-        self.quantizer.scale, self.quantizer.zero_point = (each.reshape(shape) for each in self.last)
+def _store(self: Any, parameters: Any) -> None:
+    """Leave the parameters where the original does."""
+    quantizer = self._quantizer
+    for scale, zero in parameters.found:
+        quantizer.scale, quantizer.zero_point = scale.reshape(-1, 1), zero.reshape(-1, 1)
+        self._store_quantization_params(quantizer)
+    quantizer.scale, quantizer.zero_point = (each.reshape(-1, 1) for each in parameters.last)
