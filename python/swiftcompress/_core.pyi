@@ -25,6 +25,7 @@ def palettize(
     mask: NDArray[np.uint8] | None,
     lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,
     num_threads: int,
+    any_optimum: bool = False,
     /,
 ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[Any] | None, int, int]: ...
 def unpalettize(

@@ -146,6 +146,9 @@ typedef struct swc_palettize_options {
     int32_t per_channel_scale;
     /// For vector k-means.
     uint64_t seed;
+    /// For scalar k-means. Other than 0: of splits that cost the same but for rounding, any; 0: the reference's, which
+    /// takes many times longer where importances differ much.
+    int32_t any_optimum;
     /// For SWC_CUSTOM.
     swc_lut_function _Nullable lut_function;
     void *_Nullable lut_context;

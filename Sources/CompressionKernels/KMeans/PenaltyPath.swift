@@ -114,9 +114,13 @@ struct PenaltyPath {
 
 extension PenaltyPath {
     /// Fills `firstIndex` if it can.
+    ///
+    /// - anyOptimum: where the checks fail, the split of the penalised optimum will do: no other costs less but for
+    ///   rounding, but SMAWK's may be another.
     @inline(never)
     mutating func solve(
-        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>
+        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>,
+        anyOptimum: Bool
     ) -> PathOutcome {
         guard setPrefixSums(values, weights) else { return .undecided }
         setCoarseSums()
@@ -127,12 +131,16 @@ extension PenaltyPath {
         penalty = spread / cubed
         if findPenalty(coarse, 24) { centrePenalty() }
         if rows.isCancelled() { return .cancelled }
-        guard findPenalty(rows, min(8, 2 &+ k / 4)) else { return rows.isCancelled() ? .cancelled : .undecided }
+        let tries = anyOptimum ? 24 : min(8, 2 &+ k / 4)
+        guard findPenalty(rows, tries) else { return rows.isCancelled() ? .cancelled : .undecided }
         setReach(values)
         let cells = collect()
-        guard cells > 0, decide(cells) else { return .undecided }
+        let isDecided = cells > 0 && decide(cells)
         if rows.isCancelled() { return .cancelled }
-        guard check(values, Int(levelStarts[0])) else { return .undecided }
+        guard isDecided, check(values, Int(levelStarts[0])) else {
+            if anyOptimum { takePenalisedOptimum(firstIndex) }
+            return anyOptimum ? .decided : .undecided
+        }
         var cell = 0
         var level = k &- 1
         while level > 0 {
@@ -143,6 +151,17 @@ extension PenaltyPath {
         }
         firstIndex[0] = 0
         return .decided
+    }
+
+    /// The split that `rows` found last.
+    func takePenalisedOptimum(_ firstIndex: UnsafeMutablePointer<Int32>) {
+        var end = count
+        var cluster = k &- 1
+        while cluster >= 0 {
+            end = Int(rows.starts[end])
+            firstIndex[cluster] = Int32(truncatingIfNeeded: end)
+            cluster &-= 1
+        }
     }
 
     /// The sums that `SmawkRows` makes. False where weights are lost in them.

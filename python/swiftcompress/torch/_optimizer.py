@@ -5,9 +5,12 @@ A compressor of weights one by one derives from `ParameterCompressor` and says w
 
 import copy
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +45,9 @@ class Compressed:
     form: dict[str, Any]
     """What coremltools' report says of it."""
     note: str | None = None
+
+
+CompressOne = Callable[[Weight, Any, int], Compressed]
 
 
 class BaseModelOptimizer:
@@ -83,10 +89,20 @@ class BaseModelOptimizer:
         return self._report
 
     def _get_model_for_compression(self, inplace: Any) -> Any:
-        """The model itself, or a copy of it in which tied parameters are tied too."""
+        """The model itself, or a copy of it in which tied parameters are tied too.
+
+        In a copy the parameters that will be compressed share the memory of the original's, until `write` or `keep` gives
+        them their own: they would be copied only to be replaced.
+        """
         if boolean(type(self).__name__, "inplace", inplace):
             return self._original
-        return copy.deepcopy(self._original)
+        memo: dict[int, Any] = {}
+        for selected in select(self._original, self._config_of, self._supported_modules):
+            for place in selected.places if selected.reason is None else ():
+                parameter = place.parameter
+                if type(parameter) is torch.nn.Parameter:
+                    memo[id(parameter)] = torch.nn.Parameter(parameter.detach(), parameter.requires_grad)
+        return copy.deepcopy(self._original, memo)
 
     def _config_of(self, name: str, module: Any) -> Any:
         """The configuration of the module of this name, or None."""
@@ -97,36 +113,79 @@ class ParameterCompressor(BaseModelOptimizer):
     """A compressor that treats each parameter by itself."""
 
     def _compress_parameters(
-        self, model: Any, compress_one: Callable[[Weight, Any], Compressed], warnings: tuple[str, ...] = ()
+        self, model: Any, compress_one: CompressOne, threads: int = 0, warnings: tuple[str, ...] = ()
     ) -> Any:
-        """Compress what the configuration selects, in place, and make the report."""
+        """Compress what the configuration selects, in the model itself, and make the report.
+
+        Parameters
+        ----------
+        model
+            What `_get_model_for_compression` returned.
+        compress_one
+            Called with a weight, its configuration and a number of threads for the engine, from several threads at once.
+        threads
+            At most; 0: one for each core.
+        warnings
+            For the report.
+        """
         started = time.perf_counter()
-        records, forms = [], {}
+        everything = select(model, self._config_of, self._supported_modules)
+        todo = [selected for selected in everything if selected.reason is None]
+        count = threads or _cores()
+        # A weight by itself has all threads; of many, each has one, and they go side by side.
+        each = max(1, min(count, -(-2 * count // max(len(todo), 1))))
+        records = {id(selected): declined(selected, selected.reason) for selected in everything if selected.reason}
+        forms = {}
+        jobs = [partial(_attempt, selected, compress_one, each) for selected in todo]
         with torch.no_grad():
-            for selected in select(model, self._config_of, self._supported_modules):
-                record, form = self._treat(selected, compress_one)
-                records.append(record)
-                if form is not None:
-                    forms[record.name] = form
-        seconds = time.perf_counter() - started
-        warnings = (*self._config.unmatched(model), *warnings)
+            for selected, outcome in zip(todo, _side_by_side(jobs, count), strict=True):
+                if isinstance(outcome, Declined):
+                    keep(selected, model is self._original)
+                    records[id(selected)] = declined(selected, str(outcome))
+                    continue
+                done, errors, seconds = outcome
+                write(selected, done, inplace=model is self._original)
+                record = compressed(selected, done, self._DONE, errors, seconds)
+                records[id(selected)], forms[record.name] = record, done.form
         self._model = model
-        self._report = TorchReport(self._OPERATION, tuple(records), warnings, seconds, forms)
+        self._report = TorchReport(
+            self._OPERATION,
+            tuple(records[id(selected)] for selected in everything),
+            (*self._config.unmatched(model), *warnings),
+            time.perf_counter() - started,
+            forms,
+        )
         return model
 
-    def _treat(
-        self, selected: Selected, compress_one: Callable[[Weight, Any], Compressed]
-    ) -> tuple[ParameterRecord, dict[str, Any] | None]:
-        weight, started = selected.weight, time.perf_counter()
-        if selected.reason is not None:
-            return declined(selected, selected.reason), None
+
+def _attempt(selected: Selected, compress_one: CompressOne, threads: int) -> Any:
+    """A `Compressed` with its errors and the time it took, or a `Declined`."""
+    started = time.perf_counter()
+    with torch.no_grad():
         try:
-            done = compress_one(weight, selected.config)
+            done = compress_one(selected.weight, selected.config, threads)
         except Declined as reason:
-            return declined(selected, str(reason)), None
-        errors = compare(to_array(weight.parameter), to_array(done.value))
-        write(selected, done)
-        return compressed(selected, done, self._DONE, errors, time.perf_counter() - started), done.form
+            return reason
+        errors = compare(to_array(selected.weight.parameter), to_array(done.value))
+    return done, errors, time.perf_counter() - started
+
+
+def _side_by_side(jobs: Sequence[Callable[[], Any]], threads: int) -> Iterator[Any]:
+    """The results in order; on this thread where that is enough, so that Ctrl-C reaches the engine."""
+    if threads == 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job()
+        return
+    pool = ThreadPoolExecutor(min(threads, len(jobs)))
+    try:
+        for future in [pool.submit(job) for job in jobs]:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # Tensors
@@ -146,14 +205,35 @@ def to_tensor(array: Array, dtype: Any) -> Any:
     return torch.from_numpy(array).to(dtype)
 
 
-def write(selected: Selected, done: Compressed) -> None:
-    """Put the new values and the buffers where the parameter is used."""
+def write(selected: Selected, done: Compressed, *, inplace: bool) -> None:
+    """Put the new values and the buffers where the parameter is used.
+
+    In place, the values go where the old ones are. Otherwise they are memory of the copy's own, which all that are tied
+    share.
+    """
     parameter = selected.weight.parameter
-    parameter.data.copy_(done.value)
+    if inplace:
+        parameter.data.copy_(done.value)
+    else:
+        _replace(selected, done.value.to(parameter.device))
     for place in selected.compressed_places:
         metadata = copy.copy(done.metadata)
         metadata.param_name = place.parameter_name
         metadata.register(place.module, device=parameter.device)
+
+
+def keep(selected: Selected, inplace: bool) -> None:
+    """Leave the values as they are; in a copy, in memory of its own."""
+    if not inplace:
+        _replace(selected, selected.weight.parameter.detach().clone())
+
+
+def _replace(selected: Selected, value: Any) -> None:
+    parameter = selected.weight.parameter
+    if value.stride() != parameter.stride():
+        value = torch.empty_like(parameter).copy_(value)
+    for place in selected.places:
+        place.parameter.data = value
 
 
 # Records
@@ -171,7 +251,8 @@ class Errors:
 def compare(before: Array, after: Array) -> Errors:
     """Compare two arrays of one shape, in float32 where its range is enough, otherwise in float64."""
     old, new = before.reshape(-1), after.reshape(-1)
-    signal, noise, greatest = _sums(old, new, np.dtype(np.float64 if old.dtype == np.float64 else np.float32))
+    with np.errstate(over="ignore"):  # it is looked at
+        signal, noise, greatest = _sums(old, new, np.dtype(np.float64 if old.dtype == np.float64 else np.float32))
     if greatest > 0 and not (noise > _SAFE[0] and signal < _SAFE[1] and noise < _SAFE[1]):
         signal, noise, greatest = _sums(old, new, np.dtype(np.float64))
     snr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None

@@ -21,6 +21,8 @@ from swiftcompress.torch.optimization_config import PalettizationGranularity
 
 _LARGEST_HALF = 65504.0
 _LUT_BITS = 8
+# Elements rounded at a time, so that they stay in the cache.
+_CHUNK = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ def palettize(weight: Weight, config: Any, importance: Any, threads: int) -> Com
             *(vector, 0, 0),
             *(counts, None, None),
             threads,
+            counts is not None,
         )
     except ValueError as error:
         raise Declined(str(error)) from error
@@ -131,17 +134,31 @@ def _channel_scale(values: Any, axis: int) -> Any:
 def _to_cluster(values: Any, config: Any, group_size: int, vector: int, is_plain: bool) -> Array:
     """The numbers that are clustered, in float32, or in float64 where the table must be exact beyond float32."""
     array = to_array(values)
-    wide = np.float64 if array.dtype == np.float64 or config.lut_dtype is not None else np.float32
-    if vector > 1 or not is_plain or not config.enable_fast_kmeans_mode:
+    wide: Any = np.float64 if array.dtype == np.float64 or config.lut_dtype is not None else np.float32
+    # `SKMPalettizer` has no such settings; without a sensitivity it does what the other one does by default.
+    is_fast, decimals = getattr(config, "enable_fast_kmeans_mode", True), getattr(config, "rounding_precision", 4)
+    if vector > 1 or not is_plain or not is_fast:
         return array.astype(wide, copy=False)
     fits = _fits_half(array, config.channel_axis, group_size)
     if not fits.any():
         return array.astype(wide, copy=False)
-    decimals = 10**config.rounding_precision
-    with np.errstate(over="ignore"):  # only where the result is not used
-        rounded = np.round(array.astype(np.float16).astype(np.float32) * decimals) / decimals
-    result: Array = (rounded if fits.all() else np.where(fits, rounded, array)).astype(wide, copy=False)
-    return result
+    rounded = _rounded(array, decimals, wide)
+    return rounded if fits.all() else np.where(fits, rounded, array)
+
+
+def _rounded(array: Array, decimals: int, dtype: Any) -> Array:
+    """The numbers as float16, then to some decimals in float32; beyond float16 infinite, or NaN."""
+    scale = 10**decimals
+    rounded = np.empty(array.shape, dtype)
+    source, target = array.reshape(-1), rounded.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, source.size, _CHUNK):
+            part = source[start : start + _CHUNK].astype(np.float16).astype(np.float32)
+            part *= scale
+            np.rint(part, out=part)
+            part /= scale
+            target[start : start + _CHUNK] = part
+    return rounded
 
 
 def _fits_half(array: Array, axis: int, group_size: int) -> Array:

@@ -69,6 +69,6 @@ class PostTrainingPalettizer(ParameterCompressor):
         """
         threads = workers(type(self).__name__, "num_kmeans_workers", num_kmeans_workers)
         model = self._get_model_for_compression(inplace)
-        self._compress_parameters(model, lambda weight, config: palettize(weight, config, None, threads))
+        self._compress_parameters(model, lambda weight, config, each: palettize(weight, config, None, each), threads)
         register_metadata_version(model)
         return model

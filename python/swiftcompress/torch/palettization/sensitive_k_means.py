@@ -192,10 +192,10 @@ class SKMPalettizer(ParameterCompressor):
             for selected in self._selected(model)
         }
 
-        def compress_one(weight: Weight, config: Any) -> Compressed:
-            return palettize(weight, config, found[weight.parameter], threads)
+        def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
+            return palettize(weight, config, found[weight.parameter], each)
 
-        self._compress_parameters(model, compress_one)
+        self._compress_parameters(model, compress_one, threads)
         register_metadata_version(model)
         return model
 

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import torch
 
 from swiftcompress import _native
-from swiftcompress.arrays.inputs import Array
 from swiftcompress.arrays.quantization import MODES
 from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, compression_types
 from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, to_array, to_tensor
@@ -69,21 +68,20 @@ class PostTrainingQuantizer(ParameterCompressor):
         TypeError
             When `inplace` is no bool.
         """
-        model = self._get_model_for_compression(inplace)
         # The projection at the end of an attention goes with the attention.
         self._owners = {
             name + ".out_proj" if name else "out_proj": (name, module)
-            for name, module in model.named_modules()
+            for name, module in self._original.named_modules()
             if isinstance(module, torch.nn.MultiheadAttention)
         }
-        return self._compress_parameters(model, _quantize)
+        return self._compress_parameters(self._get_model_for_compression(inplace), _quantize)
 
     def _config_of(self, name: str, module: Any) -> Any:
         name, module = self._owners.get(name, (name, module))
         return super()._config_of(name, module)
 
 
-def _quantize(weight: Weight, config: Any) -> Compressed:
+def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
     if config.weight_dtype == torch.float32:
         raise Declined("weight_dtype is float32")
     if CompressionType.quantization in compression_types(weight.module, weight.parameter_name):
@@ -93,12 +91,12 @@ def _quantize(weight: Weight, config: Any) -> Compressed:
     mode = "linear_symmetric" if config.quantization_scheme is QuantizationScheme.symmetric else "linear"
     try:
         data, scale, zero = _native.quantize(
-            array, MODES.index(mode), config.weight_n_bits, config.is_signed, False, sizes, 0
+            array, MODES.index(mode), config.weight_n_bits, config.is_signed, False, sizes, threads
         )
     except ValueError as error:
         raise Declined(str(error)) from error
     factors = to_tensor(scale, dtype)
-    dense = _decode(data, factors, zero)
+    dense = to_tensor(_native.dequantize(data, to_array(factors), zero, threads), dtype)
     metadata = CompressionMetadata(
         weight.parameter_name,
         quantization_n_bits=config.weight_n_bits,
@@ -118,11 +116,6 @@ def _quantize(weight: Weight, config: Any) -> Compressed:
         size,
         {"dtype": f"dtype=int{config.weight_n_bits}"},
     )
-
-
-def _decode(data: Array, factors: Any, zero: Array | None) -> Any:
-    """Codes times scales, rounded once to the type of the scales."""
-    return to_tensor(_native.dequantize(data, to_array(factors), zero, 0), factors.dtype)
 
 
 def _where(config: Any, sizes: tuple[int, ...]) -> str:
