@@ -11,7 +11,7 @@ except ImportError as error:
         f"swiftcompress.torch needs torch, which could not be imported ({error}): pip install torch"
     ) from error
 
-from swiftcompress.torch import palettization, quantization
+from swiftcompress.torch import layerwise_compression, palettization, quantization
 from swiftcompress.torch._report import ParameterRecord, TorchReport
 from swiftcompress.torch.optimization_config import (
     ModuleOptimizationConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "ParameterRecord",
     "QuantizationGranularity",
     "TorchReport",
+    "layerwise_compression",
     "palettization",
     "quantization",
 ]

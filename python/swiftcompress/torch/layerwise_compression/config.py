@@ -5,8 +5,8 @@ Names and rules are those of ``coremltools/optimize/torch/layerwise_compression`
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, cast
 
 import torch
 
@@ -36,6 +36,17 @@ class LayerwiseCompressionAlgorithmConfig(Registry, ModuleOptimizationConfig):
         if attributes is not None:
             return tuple(each.name for each in attributes if each.init)
         return super()._field_names()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        bits = self.__dict__.get("weight_n_bits")
+        is_made = self.__dict__.get("_is_made", False) and name in self._field_names()
+        if not is_made or name == "weight_dtype" or bits not in (3, 4):
+            super().__setattr__(name, value)
+            return
+        # The type of torch does not say 3 or 4 bits: it is handed on by its name.
+        changed = replace(cast(Any, self), weight_dtype=f"uint{bits}", **{name: value})
+        for each in fields(cast(Any, self)):
+            object.__setattr__(self, each.name, getattr(changed, each.name))
 
 
 def _weight_dtype(operation: str, value: Any, allowed: tuple[str, ...]) -> tuple[Any, int]:
@@ -124,9 +135,7 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     def __post_init__(self) -> None:
         operation = type(self).__name__
         dtype, bits = _weight_dtype(operation, self.weight_dtype, ("uint8", "uint4", "uint3", "float32"))
-        # Assigning another field hands the type on, in which 4 and 3 bits do not show.
-        self.weight_n_bits = self.weight_n_bits if self._same_bits(dtype) else bits
-        self.weight_dtype = dtype
+        self.weight_dtype, self.weight_n_bits = dtype, bits
         self.granularity = member(operation, "granularity", self.granularity, QuantizationGranularity)
         self.quantization_scheme = member(
             operation, "quantization_scheme", self.quantization_scheme, QuantizationScheme
@@ -145,9 +154,6 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
         _check_normal_float(operation, self.enable_normal_float, self.weight_n_bits)
         self._check_palettization(operation)
         self._finish()
-
-    def _same_bits(self, dtype: Any) -> bool:
-        return dtype == torch.uint8 and isinstance(self.weight_dtype, torch.dtype) and self.weight_n_bits < 8
 
     def _check_palettization(self, operation: str) -> None:
         self.enable_palettization = flag(operation, "enable_palettization", self.enable_palettization)
@@ -214,9 +220,7 @@ class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
     def __post_init__(self) -> None:
         operation = type(self).__name__
         dtype, bits = _weight_dtype(operation, self.weight_dtype, tuple(_DTYPES))
-        is_kept = dtype == torch.uint8 and isinstance(self.weight_dtype, torch.dtype) and self.weight_n_bits < 8
-        self.weight_n_bits = self.weight_n_bits if is_kept else bits
-        self.weight_dtype = dtype
+        self.weight_dtype, self.weight_n_bits = dtype, bits
         share = self.target_sparsity
         if isinstance(share, bool) or not isinstance(share, int | float):
             raise TypeError(message(operation, "target_sparsity", repr(share), "a number from 0 to 1, 1 excluded"))
