@@ -2,8 +2,8 @@
 
 // MARK: - eliminate_columns
 
-// Rows of float32 whose elements are neighbours; the rows may be apart, as in some columns of a matrix. Not a copy, because
-// the weight is written. Returns the stride in elements, or -1 with an exception.
+// Rows of float32 whose elements are neighbours; the rows may be apart, as in some columns of a matrix. Not a copy,
+// because the weight is written. Returns the stride in elements, or -1 with an exception.
 static npy_intp row_stride(PyArrayObject *array, int written, const char *name) {
     npy_intp size = sizeof(float);
     if (PyArray_NDIM(array) == 2 && PyArray_TYPE(array) == NPY_FLOAT && PyArray_ISALIGNED(array) &&
@@ -37,8 +37,9 @@ static int check_grid(const swc_column_group *group, const swc_column_grid *grid
         return 0;
     if (grid->sets < 1 || grid->sets > 1 << 24 || grid->entries < 0 || grid->entries > 256 ||
         grid->rows_per_table < 1) {
-        PyErr_Format(PyExc_ValueError, "sets, entries, rows_per_table: found %lld, %lld, %lld, allowed 1 to 2^24, 0 to "
-                                       "256, 1 and above",
+        PyErr_Format(PyExc_ValueError,
+                     "sets, entries, rows_per_table: found %lld, %lld, %lld, allowed 1 to 2^24, 0 to "
+                     "256, 1 and above",
                      (long long)grid->sets, (long long)grid->entries, (long long)grid->rows_per_table);
         return -1;
     }
@@ -52,9 +53,10 @@ static int check_grid(const swc_column_group *group, const swc_column_grid *grid
     return arrays->tables == NULL ? 0 : check_size(arrays->tables, tables * grid->entries, "tables");
 }
 
-PyDoc_STRVAR(eliminate_columns_doc,
-             "eliminate_columns(weight, factor, grid, max_code, sets, set_of_column, scale, zero_point, tables, entries, "
-             "rows_per_table, pruning, share, n, m, num_threads) -> (errors, losses, ties); weight is changed in place");
+PyDoc_STRVAR(
+    eliminate_columns_doc,
+    "eliminate_columns(weight, factor, grid, max_code, sets, set_of_column, scale, zero_point, tables, entries, "
+    "rows_per_table, pruning, share, n, m, num_threads) -> (errors, losses, ties); weight is changed in place");
 
 static PyObject *eliminate_columns(PyObject *module, PyObject *arguments) {
     PyObject *weight_object, *factor_object, *set_object, *scale_object, *zero_object, *tables_object, *result = NULL;
@@ -65,9 +67,10 @@ static PyObject *eliminate_columns(PyObject *module, PyObject *arguments) {
     Py_ssize_t sets, entries, rows_per_table, n, m;
     int threads;
     core_call call;
-    if (!PyArg_ParseTuple(arguments, "O!O!ifnOOOOnnidnni:eliminate_columns", &PyArray_Type, &weight_object, &PyArray_Type,
-                          &factor_object, &grid.kind, &grid.max_code, &sets, &set_object, &scale_object, &zero_object,
-                          &tables_object, &entries, &rows_per_table, &pruning.kind, &pruning.share, &n, &m, &threads)) {
+    if (!PyArg_ParseTuple(arguments, "O!O!ifnOOOOnnidnni:eliminate_columns", &PyArray_Type, &weight_object,
+                          &PyArray_Type, &factor_object, &grid.kind, &grid.max_code, &sets, &set_object, &scale_object,
+                          &zero_object, &tables_object, &entries, &rows_per_table, &pruning.kind, &pruning.share, &n,
+                          &m, &threads)) {
         return NULL;
     }
     PyArrayObject *weight = (PyArrayObject *)weight_object, *factor = (PyArrayObject *)factor_object;
@@ -77,8 +80,9 @@ static PyObject *eliminate_columns(PyObject *module, PyObject *arguments) {
         return NULL;
     int64_t rows = PyArray_DIM(weight, 0), columns = PyArray_DIM(weight, 1);
     if (rows < 1 || columns < 1 || PyArray_DIM(factor, 0) != columns || PyArray_DIM(factor, 1) != columns) {
-        PyErr_SetString(PyExc_ValueError, "weight, factor: allowed are a matrix with elements, and a square one with as "
-                                          "many rows as the weight has columns");
+        PyErr_SetString(PyExc_ValueError,
+                        "weight, factor: allowed are a matrix with elements, and a square one with as "
+                        "many rows as the weight has columns");
         return NULL;
     }
     swc_column_group group = {.weight = PyArray_DATA(weight),

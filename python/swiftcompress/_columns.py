@@ -85,15 +85,21 @@ def grid_parameters(
 ) -> tuple[Any, Any]:
     """Scales and zero points of blocks of columns, each of shape (sets, rows).
 
-    With low <= 0 <= high the range of a row's block (of a whole block unless `per_channel`), -1 and 1 where all is zero:
-    scale = (high - low) / max_code, zero = round(-low / scale). `symmetric`: high is the greatest magnitude, low its
-    negative where an element is negative, and the zero point is (max_code + 1) / 2. `normal_float`: scale is the greatest
-    magnitude.
+    With low <= 0 <= high the range of the elements, -1 and 1 where all are zero: scale = (high - low) / max_code,
+    zero point = round(-low / scale).
 
     Parameters
     ----------
     blocks
         float32, (rows, sets, columns of one block).
+    max_code
+        The greatest code, at least 1.
+    per_channel
+        Whether each row of a block has a range of its own.
+    symmetric
+        high is the greatest magnitude, low its negative where an element is negative; the zero point is (max_code + 1) / 2.
+    normal_float
+        The scale is the greatest magnitude.
     """
     low, high = blocks.amin(2).t(), blocks.amax(2).t()
     if not per_channel:
@@ -108,16 +114,14 @@ def grid_parameters(
     empty = (low == 0) & (high == 0)
     low, high = torch.where(empty, -1.0, low), torch.where(empty, 1.0, high)
     scale = torch.maximum(high, low.abs()) if normal_float else (high - low) / max_code
-    if symmetric:
-        zero_point = torch.full_like(scale, (max_code + 1) / 2)
-    else:
-        zero_point = torch.round(-low / scale)
+    zero_point = torch.full_like(scale, (max_code + 1) / 2) if symmetric else torch.round(-low / scale)
     return scale.contiguous(), zero_point.contiguous()
 
 
 class Parameters:
-    """The grids of a weight's columns, as coremltools finds them: from the whole matrix, or from blocks of columns, all at
-    once (`fix`) or when the columns are reached.
+    """The grids of a weight's columns, as coremltools finds them.
+
+    From the whole matrix, or from blocks of columns, all at once (`fix`) or when the columns are reached.
 
     Parameters
     ----------
@@ -204,9 +208,7 @@ class Parameters:
         rows, entries = len(self.weight), len(self.table)
         kind = TABLE_EXPANDED if rows >= EXPANDED_FROM else TABLE
         tables = np.broadcast_to(self.table, (len(scale), 1, entries))
-        return Grid(
-            kind, set_of_column=set_of_column, scale=scale, tables=tables, entries=entries, rows_per_table=rows
-        )
+        return Grid(kind, set_of_column=set_of_column, scale=scale, tables=tables, entries=entries, rows_per_table=rows)
 
 
 def eliminate(
@@ -232,6 +234,8 @@ def eliminate(
         before: what those columns may become.
     pruning
         What becomes zero, group by group.
+    threads
+        At most; 0: one for each core. Never changes a result.
 
     Returns
     -------

@@ -15,6 +15,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SUITE = Path("test", "optimize", "torch")
 FILES = (
+    "layerwise_compression/test_algorithms.py",
     "palettization/test_post_training_palettization.py",
     "palettization/test_sensitive_k_means.py",
     "quantization/test_post_training_quantization.py",

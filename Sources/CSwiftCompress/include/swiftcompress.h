@@ -303,8 +303,8 @@ swc_status swc_scatter_nonzero(const void *_Nonnull nonzero, int64_t nonzero_cou
 enum { SWC_GRID_FREE = 0, SWC_GRID_LINEAR = 1, SWC_GRID_TABLE = 2, SWC_GRID_TABLE_EXPANDED = 3 };
 enum { SWC_COLUMNS_ALL = 0, SWC_COLUMNS_SHARE = 1, SWC_COLUMNS_N_OF_M = 2 };
 
-/// A group of neighbouring columns of a weight matrix, and the group's square on the diagonal of the upper factor U of the
-/// inverse Hessian (inverse of H = transpose of U times U). Strides are elements from row to row.
+/// A group of neighbouring columns of a weight matrix, and the group's square on the diagonal of the upper factor U of
+/// the inverse Hessian (inverse of H = transpose of U times U). Strides are elements from row to row.
 typedef struct swc_column_group {
     float *_Nonnull weight;
     int64_t weight_stride;
@@ -341,9 +341,9 @@ typedef struct swc_column_pruning {
     int64_t n, m;
 } swc_column_pruning;
 
-/// The inner loop of GPTQ and SparseGPT: puts each column on the grid, or zeroes elements, and takes its error out of the
-/// columns of the group behind it. The columns behind the group are the caller's: errors times the factor's rows is to
-/// be subtracted.
+/// The inner loop of GPTQ and SparseGPT: puts each column on the grid, or zeroes elements, and takes its error out of
+/// the columns of the group behind it. The columns behind the group are the caller's: errors times the factor's rows is
+/// to be subtracted.
 /// - group: its weight is replaced.
 /// - errors: room for `rows * columns`.
 /// - losses: for each row what the change adds to the layer's squared error.

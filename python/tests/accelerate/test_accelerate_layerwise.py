@@ -165,7 +165,7 @@ def test_threads_do_not_matter() -> None:
 
 
 def test_left_to_the_original() -> None:
-    layer, inputs = linear()
+    layer, _ = linear()
     check(
         SparseGPT,
         ModuleSparseGPTConfig(weight_dtype="uint8", target_sparsity=0.5),
@@ -174,9 +174,7 @@ def test_left_to_the_original() -> None:
     # Equal elements: what topk chooses is up to the C++ library.
     layer.weight.data = torch.ones_like(layer.weight.data)
     identical = torch.eye(300).repeat(2, 1).unsqueeze(0)
-    check(
-        SparseGPT, ModuleSparseGPTConfig(weight_dtype="float32", n_m_ratio=(2, 4)), layer, identical, answered=False
-    )
+    check(SparseGPT, ModuleSparseGPTConfig(weight_dtype="float32", n_m_ratio=(2, 4)), layer, identical, answered=False)
 
 
 def test_errors_are_the_originals() -> None:

@@ -28,7 +28,13 @@ def matrices(rows: int, columns: int, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 
 def oracle(
-    weight: np.ndarray, factor: np.ndarray, snap: Any, pruning: int = KEEP_ALL, share: float = 0.0, n: int = 0, m: int = 0
+    weight: np.ndarray,
+    factor: np.ndarray,
+    snap: Any,
+    pruning: int = KEEP_ALL,
+    share: float = 0.0,
+    n: int = 0,
+    m: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One column after the other, all in float32."""
     weight, rows = weight.copy(), np.arange(len(weight))[:, None]
@@ -120,7 +126,9 @@ def test_linear_grid(shape: tuple[int, int], pruning: dict[str, Any], symmetric:
     assert_same(found, oracle(weight, factor, snap, **pruning))
 
 
-@pytest.mark.parametrize("scaled, rows_per_table, entries", [(False, 45, 16), (True, 16, 4), (True, 7, 1), (False, 1, 256)])
+@pytest.mark.parametrize(
+    "scaled, rows_per_table, entries", [(False, 45, 16), (True, 16, 4), (True, 7, 1), (False, 1, 256)]
+)
 def test_tables(scaled: bool, rows_per_table: int, entries: int) -> None:
     weight, factor = matrices(45, 60)
     rng = np.random.default_rng(2)
@@ -205,11 +213,21 @@ def test_loss_is_that_of_the_outputs() -> None:
         ({"grid": TABLE, "set_of_column": np.zeros(12, np.int32)}, "tables: found none"),
         ({"grid": TABLE, "rows_per_table": 0}, "rows_per_table"),
         (
-            {"grid": TABLE, "set_of_column": np.zeros(12, np.int32), "tables": np.zeros(300, np.float32), "entries": 300},
+            {
+                "grid": TABLE,
+                "set_of_column": np.zeros(12, np.int32),
+                "tables": np.zeros(300, np.float32),
+                "entries": 300,
+            },
             "entries",
         ),
         (
-            {"grid": TABLE, "set_of_column": np.zeros(12, np.int32), "tables": np.full(8, np.inf, np.float32), "entries": 2},
+            {
+                "grid": TABLE,
+                "set_of_column": np.zeros(12, np.int32),
+                "tables": np.full(8, np.inf, np.float32),
+                "entries": 2,
+            },
             "table: found inf",
         ),
     ],

@@ -14,6 +14,7 @@ import coremltools.optimize.torch as reference
 import pytest
 from coremltools.optimize.torch import optimization_config
 from coremltools.optimize.torch._utils import k_means
+from coremltools.optimize.torch.layerwise_compression import algorithms, input_cacher, layerwise_compressor
 from coremltools.optimize.torch.palettization import post_training_palettization, sensitive_k_means
 from coremltools.optimize.torch.quantization import post_training_quantization
 
@@ -26,6 +27,11 @@ PLACES: dict[str, tuple[Any, tuple[Any, ...]]] = {
             ours.palettization,
             (reference.palettization, post_training_palettization, sensitive_k_means),
             ours.palettization.__all__,
+        ),
+        (
+            ours.layerwise_compression,
+            (reference.layerwise_compression, algorithms, input_cacher, layerwise_compressor),
+            ours.layerwise_compression.__all__,
         ),
         (ours.quantization, (reference.quantization, post_training_quantization), ours.quantization.__all__),
         (ours, (optimization_config,), ("QuantizationGranularity", "PalettizationGranularity")),
@@ -97,5 +103,3 @@ class KMeans:
             enable_fast_kmeans_mode=value.enable_fast_kmeans_mode,
             rounding_precision=value.rounding_precision,
         )
-
-

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ class _Seen:
 
 
 def units(model: Any, config: Any, batch: Any) -> Units:
-    """Run the model on a batch and see what its layers do.
+    """Run the model on a batch and see what its layers do; where it does not run, they are taken for a chain.
 
     Parameters
     ----------
@@ -52,7 +53,11 @@ def units(model: Any, config: Any, batch: Any) -> Units:
         for name, module in modules.items():
             stack.callback(module.register_forward_pre_hook(_before(name, seen), with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(_after(name, seen)).remove)
-        call(model, batch)
+        try:
+            call(model, batch)
+        except (TypeError, ValueError, RuntimeError):
+            # A Sequential does not run where a layer takes several results of the one before; as a chain it does.
+            return Units(list(candidates.items()), is_chain=True)
     calls: dict[str, int] = {}
     for each in seen:
         calls[each.name] = calls.get(each.name, 0) + 1
@@ -97,10 +102,12 @@ def _is_chain(seen: list[_Seen], batch: Any, cacher: Any) -> bool:
     if not seen or len({each.name for each in seen}) != len(seen):
         return False
     if cacher is DefaultInputCacher:
-        given = (batch,) if isinstance(batch, torch.Tensor) else tuple(batch) if isinstance(batch, list | tuple) else None
+        given = (
+            (batch,) if isinstance(batch, torch.Tensor) else tuple(batch) if isinstance(batch, list | tuple) else None
+        )
         if given is None or seen[0].keywords or not _same(seen[0].arguments, given):
             return False
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         handed = before.output if isinstance(before.output, tuple) else (before.output,)
         if not _same(after.arguments, handed) or after.keywords.keys() != seen[0].keywords.keys():
             return False

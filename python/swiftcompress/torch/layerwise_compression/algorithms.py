@@ -202,7 +202,9 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
             raise Declined(str(error)) from error
         return ties
 
-    def _quantized(self, weight: Any, parameters: Any, before: tuple[Any, ...], *, nonzero: int | None = None) -> Compressed:
+    def _quantized(
+        self, weight: Any, parameters: Any, before: tuple[Any, ...], *, nonzero: int | None = None
+    ) -> Compressed:
         """The result with the metadata of its scales and zero points; `nonzero` elements of it are stored."""
         config, bits = self._config, self._config.weight_n_bits
         scale = torch.cat([scale.t() for scale, _ in parameters.found], dim=1)
@@ -399,5 +401,15 @@ class SparseGPT(OBSCompressionAlgorithm):
             bits = min(config.weight_n_bits, 8 * self._layer.weight.element_size())
             size = nonzero * self._layer.weight.element_size() + mask
             done = Compressed(self._shaped(weight), metadata, scheme, bits, size, {})
-        done.form["unstructured_weight_sparsity"] = 1 - nonzero / weight.numel()
-        return done
+        return replace(done, form={**done.form, **_sparsities(weight)})
+
+
+def _sparsities(weight: Any) -> dict[str, float]:
+    """The shares of rows, of elements and of pairs of neighbours in two rows that are zeros; -1 where rows are odd."""
+    zeros = weight == 0
+    pairs = zeros.unflatten(0, (-1, 2)).all(1) if len(zeros) % 2 == 0 else None
+    return {
+        "structured_weight_sparsity": float(zeros.all(1).float().mean()),
+        "unstructured_weight_sparsity": float(zeros.float().mean()),
+        "block2_weight_sparsity": -1 if pairs is None else float(pairs.float().mean()),
+    }

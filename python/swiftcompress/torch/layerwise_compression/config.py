@@ -128,9 +128,9 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     palettization_group_size: int | None = None
     weight_n_bits: int = field(init=False, default=8)
 
-    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        name: from_text for name in ("block_size", "processing_group_size", "palettization_group_size")
-    }
+    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = dict.fromkeys(
+        ("block_size", "processing_group_size", "palettization_group_size"), from_text
+    )
 
     def __post_init__(self) -> None:
         operation = type(self).__name__

@@ -7,6 +7,7 @@ BSD-3-Clause).
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import torch
@@ -149,10 +150,8 @@ class GPTFirstLayerInputCacher(FirstLayerInputCacher):
         handle = self._first_layer.register_forward_pre_hook(note, with_kwargs=True)
         try:
             for batch in batches(dataloader, nsamples, device):
-                try:
+                with suppress(StopExecution):
                     call(self._model, batch)
-                except StopExecution:
-                    pass
         finally:
             handle.remove()
         return moved(inputs, device), moved(keywords, device)

@@ -132,7 +132,9 @@ class LayerwiseCompressor(BaseModelOptimizer):
         except (RuntimeError, TypeError) as error:
             raise ValueError(message(operation, "device", repr(device), "a torch device, such as 'cpu'")) from error
         if not isinstance(dataloader, Iterable):
-            raise TypeError(message(operation, "dataloader", f"a {type(dataloader).__name__}", "an iterable of batches"))
+            raise TypeError(
+                message(operation, "dataloader", f"a {type(dataloader).__name__}", "an iterable of batches")
+            )
         # A list, so that what finds the inputs and what runs the model see the same batches.
         data = batches(dataloader, self._config.calibration_nsamples, where)
         if not data:
@@ -158,7 +160,9 @@ class LayerwiseCompressor(BaseModelOptimizer):
 class _Run:
     """One call of `compress`."""
 
-    def __init__(self, compressor: LayerwiseCompressor, model: Any, data: list[Any], device: Any, inplace: bool) -> None:
+    def __init__(
+        self, compressor: LayerwiseCompressor, model: Any, data: list[Any], device: Any, inplace: bool
+    ) -> None:
         self.compressor, self.model, self.data, self.device, self.inplace = compressor, model, data, device, inplace
         self.config = compressor._config
         found = select(model, compressor._config_of, compressor._supported_modules)
@@ -276,7 +280,9 @@ class _Run:
         self.records[id(work.selected)] = declined(work.selected, reason)
 
     def finish(self) -> None:
-        """Say of what no layer had that it was left alone."""
+        """Say of what no layer had that it was left alone, and give all forms the same columns, as coremltools does."""
+        columns = list(dict.fromkeys(key for form in self.forms.values() for key in form))
+        self.forms = {name: {key: form.get(key, -1) for key in columns} for name, form in self.forms.items()}
         for work in self.works:
             if id(work.selected) not in self.records:
                 inside = self.config.layers is None or work.waiting
