@@ -97,5 +97,3 @@ class KMeans:
             enable_fast_kmeans_mode=value.enable_fast_kmeans_mode,
             rounding_precision=value.rounding_precision,
         )
-
-
