@@ -87,7 +87,7 @@ def test_every_block_has_a_known_language(page: Path) -> None:
 def test_python_examples(page: Path, folder: Path) -> None:
     if page.name == "torch.md" and without_torch():
         pytest.skip(without_torch())
-    script = folder / f"{page.stem}.py"
+    script = folder / f"{page.stem}_page.py"  # torch.py would stand before torch
     script.write_text(blocks(page, "python"), encoding="utf-8")
     run([sys.executable, "-W", "error", script.name], folder)
 
