@@ -26,6 +26,7 @@ def palettize(
     lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,
     num_threads: int,
     any_optimum: bool = False,
+    starts: int = 1,
     /,
 ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[Any] | None, int, int]: ...
 def unpalettize(

@@ -149,6 +149,8 @@ typedef struct swc_palettize_options {
     /// For scalar k-means. Other than 0: of splits that cost the same but for rounding, any; 0: the reference's, which
     /// takes many times longer where importances differ much.
     int32_t any_optimum;
+    /// For vector k-means: runs, of which the best counts; 0 counts as 1.
+    int32_t starts;
     /// For SWC_CUSTOM.
     swc_lut_function _Nullable lut_function;
     void *_Nullable lut_context;

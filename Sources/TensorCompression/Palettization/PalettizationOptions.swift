@@ -44,11 +44,13 @@ public struct PalettizationOptions: Sendable, Equatable {
     /// Of scalar splits that cost the same but for rounding, take any. Otherwise the reference's, which takes many times
     /// longer where importances differ much.
     public var anyOptimum: Bool
+    /// Runs of vector k-means, of which the best counts; at least 1.
+    public var starts: Int
 
     public init(
         mode: PalettizationMode = .kmeans, nbits: Int? = nil, granularity: PaletteGranularity = .perTensor,
         channelAxis: Int = 0, clusterDim: Int = 1, perChannelScale: PerChannelScale = .none, seed: UInt64 = 0,
-        anyOptimum: Bool = false
+        anyOptimum: Bool = false, starts: Int = 1
     ) {
         self.mode = mode
         self.nbits = nbits
@@ -58,6 +60,7 @@ public struct PalettizationOptions: Sendable, Equatable {
         self.perChannelScale = perChannelScale
         self.seed = seed
         self.anyOptimum = anyOptimum
+        self.starts = starts
     }
 }
 

@@ -39,7 +39,7 @@ public func palettize(
     }
     let task = PaletteTask(
         mode: options.mode, nbits: layout.nbits, clusterDim: options.clusterDim, seed: options.seed,
-        anyOptimum: options.anyOptimum, pool: pool)
+        anyOptimum: options.anyOptimum, starts: options.starts, pool: pool)
     let call = PaletteCall(
         tensor: tensor, options: options, layout: layout, geometry: geometry, task: task, importance: importance,
         mask: mask, customLUT: customLUT)

@@ -8,6 +8,7 @@ struct PaletteTask {
     let clusterDim: Int
     let seed: UInt64
     let anyOptimum: Bool
+    let starts: Int
     let pool: WorkPool
     var entries: Int { 1 << nbits }
 }

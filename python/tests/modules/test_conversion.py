@@ -190,4 +190,6 @@ def test_tied_weights_are_compressed_in_both_places() -> None:
         np.testing.assert_array_equal(np.asarray(operation.lut.val), buffer(model.embedding, "lut").numpy())
     check_palette(package, model.middle, model.middle.weight)
     dense = [each for each in operations(package, "const") if each.outputs[0].val is not None]
-    assert not [each for each in dense if np.shape(each.outputs[0].val) == (64, 32) and each.val.val.dtype == np.float32]
+    assert not [
+        each for each in dense if np.shape(each.outputs[0].val) == (64, 32) and each.val.val.dtype == np.float32
+    ]

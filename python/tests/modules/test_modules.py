@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from support.modules import ALL_FLOATS, Tied, buffer, convolutions, layers, state, torch
-
 import swiftcompress.torch as sct
+from support.modules import ALL_FLOATS, Tied, buffer, convolutions, layers, state, torch
 from swiftcompress.torch.palettization import (
     PostTrainingPalettizer,
     PostTrainingPalettizerConfig,
@@ -23,7 +22,9 @@ from swiftcompress.torch.palettization import (
 from swiftcompress.torch.quantization import PostTrainingQuantizer, PostTrainingQuantizerConfig
 
 COMPRESSORS = {
-    "palettizer": lambda model, values={}: PostTrainingPalettizer(model, PostTrainingPalettizerConfig.from_dict(values)),
+    "palettizer": lambda model, values={}: PostTrainingPalettizer(
+        model, PostTrainingPalettizerConfig.from_dict(values)
+    ),
     "quantizer": lambda model, values={}: PostTrainingQuantizer(model, PostTrainingQuantizerConfig.from_dict(values)),
 }
 BOTH = pytest.mark.parametrize("make", COMPRESSORS.values(), ids=COMPRESSORS.keys())
@@ -234,7 +235,7 @@ def test_what_cannot_be_read() -> None:
     )
     for make in COMPRESSORS.values():
         compressor = make(model)
-        compressor.compress()
+        compressor.compress(inplace=True)  # torch cannot copy what its pruning has not finished
         reasons = {record.name: str(record.reason) for record in compressor.report.weights}
         assert not compressor.report.compressed
         assert "make its parametrization or pruning permanent" in reasons["0.parametrizations.weight.original0"]

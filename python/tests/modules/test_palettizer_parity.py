@@ -50,7 +50,12 @@ def both(model: Any, values: dict[str, Any], **keywords: Any) -> tuple[Any, Any]
 @pytest.mark.parametrize("settings", sample(GRID, 24), ids=str)
 def test_scalars(settings: dict[str, Any], dtype: Any) -> None:
     mine, expected = both(layers().to(dtype), {"global_config": settings})
-    assert assert_same_state(mine, expected) > 10
+    # In float64, before it is rounded to the table's type, a centroid's last bit depends on the order of equal values, which is
+    # that of an unstable sort in coremltools; only the scales of a quantized table are stored like that.
+    scales = tuple(name for name in expected.state_dict() if name.endswith("quantization_scale"))
+    assert assert_same_state(mine, expected, except_for=scales) > 10
+    for name in scales:
+        torch.testing.assert_close(mine.state_dict()[name], expected.state_dict()[name], rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -49,7 +49,7 @@ def test_everything(weight_dtype: str, scheme: str, dtype: Any) -> None:
             "block_size": block_size,
         }
         mine, expected = both(convolutions().to(dtype), {"global_config": settings})
-        assert assert_same_state(mine, expected) >= 26, settings
+        assert assert_same_state(mine, expected) >= 20, settings
 
 
 def test_float64() -> None:

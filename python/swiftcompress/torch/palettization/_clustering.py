@@ -21,6 +21,8 @@ from swiftcompress.torch.optimization_config import PalettizationGranularity
 
 _LARGEST_HALF = 65504.0
 _LUT_BITS = 8
+# Runs of vector k-means, of which the best counts; coremltools makes 5.
+_STARTS = 10
 # Elements rounded at a time, so that they stay in the cache.
 _CHUNK = 1 << 15
 
@@ -73,6 +75,7 @@ def palettize(weight: Weight, config: Any, importance: Any, threads: int) -> Com
             *(counts, None, None),
             threads,
             counts is not None,
+            _STARTS,
         )
     except ValueError as error:
         raise Declined(str(error)) from error
