@@ -247,6 +247,7 @@ def eliminate(
     rows, columns = weight.shape
     prune = pruning or Pruning()
     losses, ties = np.zeros(rows), False
+    product = torch.empty(rows * max(columns - group_size, 0))
     for start in range(0, columns, group_size):
         stop = min(start + group_size, columns)
         grid = grid_of(start, stop)
@@ -262,7 +263,10 @@ def eliminate(
         losses += added
         ties = ties or bool(tied)
         if stop < columns:
-            weight[:, stop:] -= torch.from_numpy(errors).matmul(factor[start:stop, stop:])
+            # Fresh memory for each product would take as long as the product.
+            carried = product[: rows * (columns - stop)].view(rows, columns - stop)
+            torch.mm(torch.from_numpy(errors), factor[start:stop, stop:], out=carried)
+            weight[:, stop:] -= carried
     return losses, ties
 
 
