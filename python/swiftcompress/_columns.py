@@ -80,6 +80,27 @@ def upper_factor(hessian: Any, dampening: float) -> Any:
     return torch.linalg.cholesky(inverse, upper=True)
 
 
+class Factors:
+    """The last factor that was computed, for layers that get the same inputs: queries, keys and values of an attention."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, float, Any] | None = None
+
+    def find(self, hessian: Any, dampening: float) -> Any:
+        """`upper_factor` of a Hessian, if it is the last one; otherwise None."""
+        if self._last is None:
+            return None
+        known, used, factor = self._last
+        same = used == dampening and known.shape == hessian.shape and torch.equal(known, hessian)
+        return factor if same else None
+
+    def make(self, hessian: Any, dampening: float) -> Any:
+        """`upper_factor` of a Hessian, which is kept: nobody may change it afterwards."""
+        factor = upper_factor(hessian.clone(), dampening)
+        self._last = hessian, dampening, factor
+        return factor
+
+
 def grid_parameters(
     blocks: Any, *, max_code: int, per_channel: bool, symmetric: bool, normal_float: bool
 ) -> tuple[Any, Any]:

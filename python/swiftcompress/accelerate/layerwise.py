@@ -4,13 +4,33 @@ import logging
 import operator
 import sys
 import time
+import weakref
 from typing import Any
 
 from swiftcompress.accelerate.patching import Call, require
 
+# Factors by the algorithm that they were computed for, as long as it lives: LayerwiseCompressor keeps those of one layer.
+_kept: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
 
 def _torch() -> Any:
     return sys.modules["torch"]
+
+
+def _factor(self: Any, hessian: Any) -> Any:
+    """The factor of the Hessian, or that of another algorithm with the same inputs."""
+    from swiftcompress import _columns
+
+    dampening = self._hessian_dampening
+    for factors in list(_kept.values()):
+        found = factors.find(hessian, dampening)
+        if found is not None:
+            return found
+    _kept.clear()
+    factors = _columns.Factors()
+    found = factors.make(hessian, dampening)
+    _kept[self] = factors
+    return found
 
 
 def gptq(call: Call, self: Any) -> None:
@@ -39,7 +59,7 @@ def gptq(call: Call, self: Any) -> None:
         grids.fix(order)
     weight = weight if order is None else weight[:, order]
     grids.weight = weight
-    factor = _columns.upper_factor(hessian, self._hessian_dampening)
+    factor = _factor(self, hessian)
     losses, _ = _columns.eliminate(weight, factor, _group(self), grids.of, threads=call.threads)
     if order is not None:
         weight = weight[:, torch.argsort(order)]
@@ -65,7 +85,7 @@ def sparse_gpt(call: Call, self: Any) -> None:
     dead = torch.diag(hessian) == 0
     hessian[dead, dead] = 1
     weight[:, dead] = 0
-    factor = _columns.upper_factor(hessian, self._hessian_dampening)
+    factor = _factor(self, hessian)
     n, m = operator.index(self._prune_n), operator.index(self._prune_m)
     if n == 0:
         pruning = _columns.Pruning(_columns.KEEP_BY_SHARE, share=float(self._target_sparsity))

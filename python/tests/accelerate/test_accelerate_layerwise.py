@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 from typing import Any
 
@@ -24,6 +25,7 @@ from coremltools.optimize.torch.layerwise_compression import (
 
 import swiftcompress as sc
 from support.accelerated import both
+from swiftcompress.accelerate import layerwise
 
 
 def linear(rows: int = 70, columns: int = 300, seed: int = 0) -> tuple[Any, Any]:
@@ -149,6 +151,46 @@ def test_sparse_gpt(settings: dict[str, Any]) -> None:
 
 def test_sparse_gpt_of_a_convolution() -> None:
     check(SparseGPT, ModuleSparseGPTConfig(weight_dtype="float32"), *convolution())
+
+
+class Attention(torch.nn.Module):
+    """Three layers with the same inputs, one with others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(torch.nn.Linear(40, 40) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        query, key, value = (part(x) for part in self.parts[:3])
+        return self.parts[3](torch.softmax(query @ key.mT, -1) @ value)
+
+
+@pytest.mark.parametrize("algorithm", ["gptq", "sparse_gpt"])
+def test_layers_with_the_same_inputs_share_a_factor(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Attention())
+    data = [torch.randn(3, 20, 40) for _ in range(4)]
+    config = LayerwiseCompressorConfig.from_dict({"global_config": {"algorithm": algorithm, "weight_dtype": "uint4"}})
+    factored = []
+    cholesky = torch.linalg.cholesky
+
+    def counted(matrix: Any, **keywords: Any) -> Any:
+        factored.append(len(matrix))
+        return cholesky(matrix, **keywords)
+
+    def call() -> dict[str, Any]:
+        factored.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.linalg, "cholesky", counted)
+            return dict(LayerwiseCompressor(model, config).compress(data, device="cpu").state_dict())
+
+    name = "GPTQ" if algorithm == "gptq" else "SparseGPT"
+    ours, theirs, status = both(f"{name}._compress_impl", call)
+    assert status.ours == 4
+    assert len(factored) == 4, "two for each of two Hessians"
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    gc.collect()
+    assert len(layerwise._kept) == 0
 
 
 def test_threads_do_not_matter() -> None:

@@ -51,9 +51,7 @@ def test_conversion(settings: dict[str, Any], kinds: set[str]) -> None:
     found = {op.op_type for op in package._mil_program.functions["main"].operations if "constexpr" in op.op_type}
     assert found == kinds
     dense = cto.decompress_weights(package)
-    weights = {
-        op.outputs[0].shape: op.val.val for op in dense._mil_program.functions["main"].find_ops(op_type="const")
-    }
+    weights = {op.outputs[0].shape: op.val.val for op in dense._mil_program.functions["main"].find_ops(op_type="const")}
     # Of a sparse weight coremltools stores no element below 1e-3.
     least = 1e-3 if "constexpr_sparse_to_dense" in kinds else 0.0
     for layer in (model[0], model[3]):

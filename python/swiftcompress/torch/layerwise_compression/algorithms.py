@@ -61,6 +61,8 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     loss
         After `compress`: the sum of the squared errors of the outputs for the inputs, times 2 over their number,
         trace((W - Q) H (W - Q)^T).
+    factors
+        Where factors of Hessians are kept; algorithms of layers with the same inputs may share it.
     relative_loss
         The same over trace(W H W^T): noise over signal of the outputs, bias aside. 0 where the inputs are zeros.
 
@@ -80,6 +82,7 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         self._nsamples = 0
         self._hessian: Any = None
         self.loss = self.relative_loss = 0.0
+        self.factors = _columns.Factors()
         self._notes: list[str] = []
 
     @property
@@ -169,7 +172,9 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     def _factor(self, hessian: Any) -> Any:
         """The upper factor of the inverse; in double precision, and with more dampening, where it takes that."""
         try:
-            return _columns.upper_factor(hessian.clone(), self._config.hessian_dampening)
+            dampening = self._config.hessian_dampening
+            found = self.factors.find(hessian, dampening)
+            return self.factors.make(hessian, dampening) if found is None else found
         except torch.linalg.LinAlgError:
             pass
         for times in _DAMPENINGS:

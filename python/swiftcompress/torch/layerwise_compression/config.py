@@ -91,7 +91,8 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     block_size
         That many neighbouring input channels share a scale; None: all do. A weight that it does not divide is left alone.
     enable_normal_float
-        Steps as wide as those of a normal distribution, of 3 or 4 bits: a lookup table with a scale.
+        Steps as wide as those of a normal distribution, of 3 or 4 bits: a lookup table with a scale. Of a linear layer
+        with `block_size` as well, coremltools 9.0 cannot convert the result.
     hessian_dampening
         This times the mean diagonal element of the Hessian is added to its diagonal.
     use_activation_order_heuristic

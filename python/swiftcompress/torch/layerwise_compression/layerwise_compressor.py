@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from swiftcompress._checks import message
+from swiftcompress._columns import Factors
 from swiftcompress.torch._metadata import CompressionMetadata, compression_types, register_metadata_version
 from swiftcompress.torch._optimizer import (
     BaseModelOptimizer,
@@ -234,12 +235,15 @@ class _Run:
 
     def _compress(self, name: str, unit: Any) -> None:
         """Compress the weights of a layer, but those that a later layer has too."""
+        factors = Factors()
         for module_name, module in unit.named_modules(prefix=name):
             work = self.by_module.get(id(module))
             if work is None:
                 continue
             work.waiting.discard(module_name)
             if not work.waiting and id(work.selected) not in self.records:
+                if isinstance(work.algorithm, OBSCompressionAlgorithm):
+                    work.algorithm.factors = factors
                 self._finish(work)
 
     def _finish(self, work: _Work) -> None:
