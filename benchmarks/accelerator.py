@@ -112,6 +112,41 @@ def torch_cases(side: int) -> Iterator[Case]:
     yield case("group size 16, 2 workers", 2, **grouped)
 
 
+def layerwise_cases(side: int) -> Iterator[Case]:
+    """GPTQ and SparseGPT of one linear layer, from its Hessian on; of what comes before nothing is replaced."""
+    import torch
+    from coremltools.optimize.torch.layerwise_compression import (
+        GPTQ,
+        ModuleGPTQConfig,
+        ModuleSparseGPTConfig,
+        SparseGPT,
+    )
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(side, side)
+    inputs = torch.randn(4 * side, side) @ (torch.eye(side) + 0.3 * torch.randn(side, side) / side**0.5)
+    hessian = 2 * inputs.T @ inputs / len(inputs)
+
+    def case(name: str, algorithm: Any, config: Any) -> Case:
+        def call() -> Any:
+            found = algorithm(copy.deepcopy(layer), config)
+            found._hessian, found._inp1, found._out1 = hessian.clone(), inputs[:1], layer(inputs[:1])
+            found.compress()
+            return found._layer
+
+        def content(result: Any) -> dict[str, bytes]:
+            return {key: value.numpy().tobytes() for key, value in result.state_dict().items()}
+
+        return Case(f"torch: {name}", call, content)
+
+    yield case("GPTQ, uint4", GPTQ, ModuleGPTQConfig(weight_dtype="uint4"))
+    blocks = {"weight_dtype": "uint4", "granularity": "per_block", "block_size": 32}
+    yield case("GPTQ, uint4, blocks of 32", GPTQ, ModuleGPTQConfig(**blocks))
+    yield case("GPTQ, nf4", GPTQ, ModuleGPTQConfig(weight_dtype="uint4", enable_normal_float=True))
+    yield case("SparseGPT, half", SparseGPT, ModuleSparseGPTConfig(weight_dtype="float32"))
+    yield case("SparseGPT, 2 of 4", SparseGPT, ModuleSparseGPTConfig(weight_dtype="float32", n_m_ratio=(2, 4)))
+
+
 def timed(call: Callable[[], Any], accelerated: bool) -> tuple[float, Any]:
     """Seconds, and the result."""
     accelerator = sc.accelerate_coremltools() if accelerated else None
@@ -159,7 +194,8 @@ def main() -> int:
         for case in package_cases(Path(folder), layers):
             good = (options.only not in case.name or measure(case, rounds)) and good
     if importlib.util.find_spec("torch"):
-        for case in torch_cases(512 if options.quick else 1024):
+        side = 512 if options.quick else 1024
+        for case in (*torch_cases(side), *layerwise_cases(side)):
             good = (options.only not in case.name or measure(case, rounds)) and good
     return 0 if good else 1
 

@@ -19,6 +19,7 @@ enum { MAX_RANK = 64 };
 extern PyMethodDef palettization_methods[];
 extern PyMethodDef quantization_methods[];
 extern PyMethodDef pruning_methods[];
+extern PyMethodDef layerwise_methods[];
 extern PyMethodDef kmeans_methods[];
 extern PyMethodDef packing_methods[];
 extern PyMethodDef statistics_methods[];

@@ -26,9 +26,9 @@ static int add_format_error(PyObject *module) {
 }
 
 static int execute(PyObject *module) {
-    PyMethodDef *topics[] = {module_methods,  palettization_methods, quantization_methods,
-                             pruning_methods, kmeans_methods,        statistics_methods,
-                             packing_methods, packages_methods,      compression_methods};
+    PyMethodDef *topics[] = {module_methods,    palettization_methods, quantization_methods, pruning_methods,
+                             layerwise_methods, kmeans_methods,        statistics_methods,   packing_methods,
+                             packages_methods,  compression_methods};
     import_array1(-1);
     for (size_t topic = 0; topic < sizeof topics / sizeof *topics; topic++) {
         if (PyModule_AddFunctions(module, topics[topic]) < 0)

@@ -111,7 +111,8 @@ extension PalettizationOptions {
             mode: modes[Int(options.mode)], nbits: options.nbits == 0 ? nil : Int(options.nbits),
             granularity: groupSize == 0 ? .perTensor : .perGroupedChannel(groupSize: groupSize),
             channelAxis: Int(options.channel_axis), clusterDim: Int(options.cluster_dim),
-            perChannelScale: scales[Int(options.per_channel_scale)], seed: options.seed)
+            perChannelScale: scales[Int(options.per_channel_scale)], seed: options.seed,
+            anyOptimum: options.any_optimum != 0, starts: max(1, Int(options.starts)))
     }
 }
 

@@ -47,11 +47,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `swiftcompress.coreml` and `swiftcompress.accelerate` when they are first asked for."""
-    if name == "coreml":
+    """Import `swiftcompress.coreml`, `.torch` and `.accelerate` when they are first asked for."""
+    if name in ("coreml", "torch"):
         from importlib import import_module
 
-        return import_module("swiftcompress.coreml")
+        return import_module(f"swiftcompress.{name}")
     if name == "accelerate_coremltools":
         from swiftcompress.accelerate import accelerate_coremltools
 

@@ -25,6 +25,8 @@ def palettize(
     mask: NDArray[np.uint8] | None,
     lut_function: Callable[[int, NDArray[Any]], tuple[NDArray[Any], NDArray[np.uint8]]] | None,
     num_threads: int,
+    any_optimum: bool = False,
+    starts: int = 1,
     /,
 ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[Any] | None, int, int]: ...
 def unpalettize(
@@ -64,6 +66,25 @@ def prune(
     /,
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]: ...
 def scatter_nonzero(nonzero: NDArray[Any], mask: NDArray[np.uint8], num_threads: int, /) -> NDArray[Any]: ...
+def eliminate_columns(
+    weight: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    grid: int,
+    max_code: float,
+    sets: int,
+    set_of_column: NDArray[np.int32] | None,
+    scale: NDArray[np.float32] | None,
+    zero_point: NDArray[np.float32] | None,
+    tables: NDArray[np.float32] | None,
+    entries: int,
+    rows_per_table: int,
+    pruning: int,
+    share: float,
+    n: int,
+    m: int,
+    num_threads: int,
+    /,
+) -> tuple[NDArray[np.float32], NDArray[np.float64], int]: ...
 def kmeans_1d(
     values: NDArray[np.float64], weights: NDArray[np.float64] | None, k: int, num_threads: int, /
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], float]: ...

@@ -146,6 +146,11 @@ typedef struct swc_palettize_options {
     int32_t per_channel_scale;
     /// For vector k-means.
     uint64_t seed;
+    /// For scalar k-means. Other than 0: of splits that cost the same but for rounding, any; 0: the reference's, which
+    /// takes many times longer where importances differ much.
+    int32_t any_optimum;
+    /// For vector k-means: runs, of which the best counts; 0 counts as 1.
+    int32_t starts;
     /// For SWC_CUSTOM.
     swc_lut_function _Nullable lut_function;
     void *_Nullable lut_context;
@@ -294,6 +299,61 @@ swc_status swc_gather_nonzero(const swc_tensor *_Nonnull weight, const uint8_t *
 swc_status swc_scatter_nonzero(const void *_Nonnull nonzero, int64_t nonzero_count, int32_t element_bytes,
                                const uint8_t *_Nonnull mask, int64_t count, const swc_run *_Nonnull run,
                                void *_Nonnull output, swc_error *_Nonnull error);
+
+// MARK: - Layerwise compression of arrays
+
+enum { SWC_GRID_FREE = 0, SWC_GRID_LINEAR = 1, SWC_GRID_TABLE = 2, SWC_GRID_TABLE_EXPANDED = 3 };
+enum { SWC_COLUMNS_ALL = 0, SWC_COLUMNS_SHARE = 1, SWC_COLUMNS_N_OF_M = 2 };
+
+/// A group of neighbouring columns of a weight matrix, and the group's square on the diagonal of the upper factor U of
+/// the inverse Hessian (inverse of H = transpose of U times U). Strides are elements from row to row.
+typedef struct swc_column_group {
+    float *_Nonnull weight;
+    int64_t weight_stride;
+    int64_t rows, columns;
+    const float *_Nonnull factor;
+    int64_t factor_stride;
+} swc_column_group;
+
+/// What the elements of the group may become. Each column has one of `sets` sets of parameters.
+typedef struct swc_column_grid {
+    /// SWC_GRID_FREE; SWC_GRID_LINEAR: (code - zero) * scale for codes 0 to `max_code`; SWC_GRID_TABLE: scale times the
+    /// nearest entry; SWC_GRID_TABLE_EXPANDED: the same with coremltools' distances of normal floats.
+    int32_t kind;
+    /// 1 to 65535.
+    float max_code;
+    int64_t sets;
+    /// `columns` numbers of sets; null where the grid is free.
+    const int32_t *_Nullable set_of_column;
+    /// `sets * rows` numbers above 0; may be null (1) for tables.
+    const float *_Nullable scale;
+    /// For linear grids: as many numbers of a magnitude of at most 2^20.
+    const float *_Nullable zero_point;
+    /// For tables: 1 to 256 finite entries, for each `rows_per_table` rows of each set.
+    const float *_Nullable tables;
+    int64_t entries, rows_per_table;
+} swc_column_grid;
+
+typedef struct swc_column_pruning {
+    /// SWC_COLUMNS_ALL: nothing is pruned; SWC_COLUMNS_SHARE; SWC_COLUMNS_N_OF_M.
+    int32_t kind;
+    /// The share of the group to become zero, 0 to 1, 1 excluded.
+    double share;
+    /// Of every m neighbouring columns n become zero; m divides the number of columns.
+    int64_t n, m;
+} swc_column_pruning;
+
+/// The inner loop of GPTQ and SparseGPT: puts each column on the grid, or zeroes elements, and takes its error out of
+/// the columns of the group behind it. The columns behind the group are the caller's: errors times the factor's rows is
+/// to be subtracted.
+/// - group: its weight is replaced.
+/// - errors: room for `rows * columns`.
+/// - losses: for each row what the change adds to the layer's squared error.
+/// - ties: 1 where n:m had to choose among equal elements that are not zero, otherwise 0.
+swc_status swc_eliminate_columns(const swc_column_group *_Nonnull group, const swc_column_grid *_Nonnull grid,
+                                 const swc_column_pruning *_Nonnull pruning, const swc_run *_Nonnull run,
+                                 float *_Nonnull errors, double *_Nonnull losses, int32_t *_Nonnull ties,
+                                 swc_error *_Nonnull error);
 
 // MARK: - K-means of arrays
 

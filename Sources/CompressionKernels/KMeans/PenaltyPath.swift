@@ -120,10 +120,15 @@ struct PenaltyPath {
 
 extension PenaltyPath {
     /// Fills `firstIndex` if it can.
+    ///
+    /// - anyOptimum: where the checks fail, the split of the penalised optimum will do: no other costs less but for
+    ///   rounding, but SMAWK's may be another. Always so above `mostChecked` values.
     @inline(never)
     mutating func solve(
-        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>
+        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>,
+        anyOptimum: Bool
     ) -> PathOutcome {
+        let anyOptimum = anyOptimum || count > PenaltyPath.mostChecked
         guard setPrefixSums(values, weights) else { return .undecided }
         setCoarseSums()
         let spread = rows.cost(0, count)
@@ -133,12 +138,16 @@ extension PenaltyPath {
         penalty = spread / cubed
         if findPenalty(coarse, 24) { centrePenalty() }
         if rows.isCancelled() { return .cancelled }
-        guard findPenalty(rows, min(8, 2 &+ k / 4)) else { return rows.isCancelled() ? .cancelled : .undecided }
+        let tries = anyOptimum ? 24 : min(8, 2 &+ k / 4)
+        guard findPenalty(rows, tries) else { return rows.isCancelled() ? .cancelled : .undecided }
         setReach(values)
         let cells = collect()
-        guard cells > 0, decide(cells) else { return .undecided }
+        let isDecided = cells > 0 && decide(cells)
         if rows.isCancelled() { return .cancelled }
-        guard count > PenaltyPath.mostChecked || check(values, Int(levelStarts[0])) else { return .undecided }
+        guard isDecided, count > PenaltyPath.mostChecked || check(values, Int(levelStarts[0])) else {
+            if anyOptimum { takePenalisedOptimum(firstIndex) }
+            return anyOptimum ? .decided : .undecided
+        }
         var cell = 0
         var level = k &- 1
         while level > 0 {
@@ -149,6 +158,17 @@ extension PenaltyPath {
         }
         firstIndex[0] = 0
         return .decided
+    }
+
+    /// The split that `rows` found last.
+    func takePenalisedOptimum(_ firstIndex: UnsafeMutablePointer<Int32>) {
+        var end = count
+        var cluster = k &- 1
+        while cluster >= 0 {
+            end = Int(rows.starts[end])
+            firstIndex[cluster] = Int32(truncatingIfNeeded: end)
+            cluster &-= 1
+        }
     }
 
     /// The sums that `SmawkRows` makes. False where weights are lost in them.

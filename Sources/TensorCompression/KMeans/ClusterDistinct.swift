@@ -10,10 +10,12 @@ let distinctValueLimit = 1 << 30
 /// a tie). Where every weight is zero, all count alike.
 /// - centroids, firstIndex: `limit` places; receive the centroid and the first value of each cluster. Clusters that rounding
 ///   left empty have the centroid 0.
+/// - anyOptimum: of splits that cost the same but for rounding, take any; otherwise the reference's. Weights that are
+///   lost in the sum of all then count as zero.
 /// - returns: the number of clusters, the smaller of `limit` and the number of values that pull.
 func clusterDistinct(
     _ distinct: borrowing DistinctValues, _ limit: Int, _ centroids: UnsafeMutablePointer<Double>,
-    _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool, _ operation: String
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool, _ operation: String, anyOptimum: Bool = false
 ) throws(CompressionError) -> Int {
     let count = distinct.count
     guard count <= distinctValueLimit else {
@@ -32,9 +34,10 @@ func clusterDistinct(
         for i in 0..<count { weights[i] = 1 }
         pulling = count
     }
+    if anyOptimum, pulling > limit { pulling = leaveOutLostWeights(weights, count, atLeast: limit, pulling) }
     let clusters = min(limit, pulling)
     if pulling == count {
-        try solve(values, weights, count, clusters, centroids, firstIndex, pool, operation)
+        try solve(values, weights, count, clusters, centroids, firstIndex, pool, operation, anyOptimum)
         return clusters
     }
     let pullingValues = try Scratch<Double>(pulling, operation: operation)
@@ -48,9 +51,24 @@ func clusterDistinct(
         next += 1
     }
     try solve(
-        pullingValues.pointer, pullingWeights.pointer, pulling, clusters, centroids, firstIndex, pool, operation)
+        pullingValues.pointer, pullingWeights.pointer, pulling, clusters, centroids, firstIndex, pool, operation,
+        anyOptimum)
     widen(values, count, places.pointer, pulling, centroids, firstIndex, clusters)
     return clusters
+}
+
+/// Sets weights to zero that a sum of all would not notice, where enough others stay. Returns how many values still pull.
+private func leaveOutLostWeights(
+    _ weights: UnsafeMutablePointer<Double>, _ count: Int, atLeast limit: Int, _ pulling: Int
+) -> Int {
+    var total = 0.0
+    for i in 0..<count { total += weights[i] }
+    let least = total * 0x1p-51
+    var kept = 0
+    for i in 0..<count where weights[i] >= least { kept += 1 }
+    guard kept >= limit, kept < pulling else { return pulling }
+    for i in 0..<count where weights[i] < least { weights[i] = 0 }
+    return kept
 }
 
 /// Turns `firstIndex` from places among the pulling values into places among all, each value between two clusters going to
@@ -82,7 +100,7 @@ private func widen(
 private func solve(
     _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ clusters: Int,
     _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool,
-    _ operation: String
+    _ operation: String, _ anyOptimum: Bool
 ) throws(CompressionError) {
     // Below that the squares are zero, and the reference merges what it likes.
     if clusters == count, max(abs(values[0]), abs(values[count - 1])) >= 0x1p-500 {
@@ -99,11 +117,12 @@ private func solve(
         let origin = values[0]
         let moved = try Scratch<Double>(count, operation: operation)
         for i in 0..<count { moved.pointer[i] = values[i] - origin }
-        try solve(moved.pointer, weights, count, clusters, centroids, firstIndex, pool, operation)
+        try solve(moved.pointer, weights, count, clusters, centroids, firstIndex, pool, operation, anyOptimum)
         for c in 0..<clusters { centroids[c] += origin }
         return
     } else if total * largest * largest <= Double.greatestFiniteMagnitude / 16 {
-        finished = runSolver(values, weights, count, clusters, scratch.pointer, centroids, firstIndex, pool)
+        finished = runSolver(
+            values, weights, count, clusters, scratch.pointer, centroids, firstIndex, pool, anyOptimum)
     } else {
         let scaled = try Scratch<Double>(2 * count, operation: operation)
         let (scaledValues, scaledWeights) = (scaled.pointer, scaled.pointer + count)
@@ -115,7 +134,7 @@ private func solve(
             scaledWeights[i] = Double(sign: .plus, exponent: byWeight, significand: weights[i])
         }
         finished = runSolver(
-            scaledValues, scaledWeights, count, clusters, scratch.pointer, centroids, firstIndex, pool)
+            scaledValues, scaledWeights, count, clusters, scratch.pointer, centroids, firstIndex, pool, anyOptimum)
         for c in 0..<clusters { centroids[c] = Double(sign: .plus, exponent: -byValue, significand: centroids[c]) }
     }
     if !finished { throw .cancelled(operation) }
@@ -141,10 +160,13 @@ private func separate(
 private func runSolver(
     _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ clusters: Int,
     _ scratch: UnsafeMutablePointer<UInt8>, _ centroids: UnsafeMutablePointer<Double>,
-    _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool
+    _ firstIndex: UnsafeMutablePointer<Int32>, _ pool: WorkPool, _ anyOptimum: Bool
 ) -> Bool {
-    variant(CompressionKernels.exactKMeans1D, CompressionKernelsV3.exactKMeans1D)(
-        values, weights, count, clusters, scratch, centroids, firstIndex, pool.cancellation.flag)
+    let solver =
+        anyOptimum
+        ? variant(CompressionKernels.anyOptimalKMeans1D, CompressionKernelsV3.anyOptimalKMeans1D)
+        : variant(CompressionKernels.exactKMeans1D, CompressionKernelsV3.exactKMeans1D)
+    return solver(values, weights, count, clusters, scratch, centroids, firstIndex, pool.cancellation.flag)
 }
 
 /// Replaces centroids that are not finite, or lie outside the values of their cluster by more than rounding explains, by

@@ -54,7 +54,8 @@ private func uniqueBits<Element: WeightElement>(
     let job = PaletteJob<Element>(
         geometry: geometry,
         task: PaletteTask(
-            mode: .unique, nbits: 8, clusterDim: options.clusterDim, seed: options.seed, pool: pool),
+            mode: .unique, nbits: 8, clusterDim: options.clusterDim, seed: options.seed, anyOptimum: false, starts: 1,
+            pool: pool),
         importance: nil, mask: mask)
     let counts = try Scratch<Int>(geometry.groups, operation: "palettize")
     let places = counts.pointer

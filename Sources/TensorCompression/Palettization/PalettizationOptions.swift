@@ -41,10 +41,16 @@ public struct PalettizationOptions: Sendable, Equatable {
     public var perChannelScale: PerChannelScale
     /// For vector k-means; the same seed gives the same result on any number of threads.
     public var seed: UInt64
+    /// Of scalar splits that cost the same but for rounding, take any. Otherwise the reference's, which takes many times
+    /// longer where importances differ much.
+    public var anyOptimum: Bool
+    /// Runs of vector k-means, of which the best counts; at least 1.
+    public var starts: Int
 
     public init(
         mode: PalettizationMode = .kmeans, nbits: Int? = nil, granularity: PaletteGranularity = .perTensor,
-        channelAxis: Int = 0, clusterDim: Int = 1, perChannelScale: PerChannelScale = .none, seed: UInt64 = 0
+        channelAxis: Int = 0, clusterDim: Int = 1, perChannelScale: PerChannelScale = .none, seed: UInt64 = 0,
+        anyOptimum: Bool = false, starts: Int = 1
     ) {
         self.mode = mode
         self.nbits = nbits
@@ -53,6 +59,8 @@ public struct PalettizationOptions: Sendable, Equatable {
         self.clusterDim = clusterDim
         self.perChannelScale = perChannelScale
         self.seed = seed
+        self.anyOptimum = anyOptimum
+        self.starts = starts
     }
 }
 

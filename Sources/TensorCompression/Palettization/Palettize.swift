@@ -38,7 +38,8 @@ public func palettize(
         try importance.validate(tensor.elementCount, pool, "palettize")
     }
     let task = PaletteTask(
-        mode: options.mode, nbits: layout.nbits, clusterDim: options.clusterDim, seed: options.seed, pool: pool)
+        mode: options.mode, nbits: layout.nbits, clusterDim: options.clusterDim, seed: options.seed,
+        anyOptimum: options.anyOptimum, starts: options.starts, pool: pool)
     let call = PaletteCall(
         tensor: tensor, options: options, layout: layout, geometry: geometry, task: task, importance: importance,
         mask: mask, customLUT: customLUT)

@@ -7,6 +7,8 @@ struct PaletteTask {
     let nbits: Int
     let clusterDim: Int
     let seed: UInt64
+    let anyOptimum: Bool
+    let starts: Int
     let pool: WorkPool
     var entries: Int { 1 << nbits }
 }
@@ -38,7 +40,7 @@ extension PaletteTask {
         let centroids = try Scratch<Double>(entries, operation: "palettize")
         let firstIndex = try Scratch<Int32>(entries, operation: "palettize")
         let clusters = try clusterDistinct(
-            distinct, entries, centroids.pointer, firstIndex.pointer, pool, "palettize")
+            distinct, entries, centroids.pointer, firstIndex.pointer, pool, "palettize", anyOptimum: anyOptimum)
         for c in 0..<clusters { lut[c] = Element(nearest: centroids.pointer[c]) }
         try Element.clusterCodes(values, count, distinct, firstIndex.pointer, clusters, scratch, pool, codes)
     }

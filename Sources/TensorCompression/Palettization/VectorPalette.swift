@@ -13,7 +13,7 @@ extension PaletteTask {
         let labels = try Scratch<Int32>(count, operation: "palettize")
         let view = TensorView(base: UnsafeRawPointer(points), type: Element.type, shape: [count, clusterDim])
         let found = try vectorKMeans(
-            view, weights: importance, VectorKMeansOptions(k: entries, seed: seed), pool: pool,
+            view, weights: importance, VectorKMeansOptions(k: entries, seed: seed, starts: starts), pool: pool,
             centroids: centroids.pointer, labels: labels.pointer)
         for i in 0..<found.clusterCount * clusterDim { lut[i] = Element(nearest: centroids.pointer[i]) }
         let source = labels.pointer

@@ -43,7 +43,7 @@ struct MagnitudePercentile<Element: PrunableElement> {
     // MARK: - Order statistics
 
     /// The magnitude of rank `rank` (from 0 on), and the rank of the first one above it.
-    private func select(_ rank: Int) throws(CompressionError) -> (pattern: UInt64, rank: Int) {
+    func select(_ rank: Int) throws(CompressionError) -> (pattern: UInt64, rank: Int) {
         var before = 0
         var prefix: UInt64 = 0
         var shift = Element.lowerBits

@@ -1,6 +1,6 @@
 """What is replaced in coremltools, and what is not yet."""
 
-from swiftcompress.accelerate import clustering, integers, lookup, torch_clustering, zeros
+from swiftcompress.accelerate import clustering, integers, layerwise, lookup, torch_clustering, zeros
 from swiftcompress.accelerate.patching import Routine
 
 _UTILS = "coremltools.optimize._utils"
@@ -10,6 +10,7 @@ _METADATA = "coremltools.optimize.coreml._post_training_quantization"
 _KMEANS_1D = "coremltools._deps.kmeans1d.core"
 _IOS18 = "coremltools.converters.mil.mil.ops.defs.iOS18.compression"
 _TORCH = "coremltools.optimize.torch._utils.k_means"
+_LAYERWISE = "coremltools.optimize.torch.layerwise_compression.algorithms"
 _TORCH_KMEANS = "coremltools.optimize.torch.palettization._efficient_kmeans"
 
 _EXACT = (
@@ -17,6 +18,13 @@ _EXACT = (
     "scikit-learn's approximation, squared error the same or lower; scikit-learn is not needed"
 )
 _MERGED = "values that repeat are merged first: centroids may differ in the last bits of float64"
+
+_QUANTIZER = (
+    "OBSCompressionAlgorithm._store_quantization_params",
+    "_Quantizer.find_params",
+    "_Quantizer.ready",
+    "_quantize",
+)
 
 ROUTINES = (
     Routine(
@@ -153,10 +161,23 @@ ROUTINES = (
         "exact optimum",
         relies_on=("_EfficientKMeans.fit",),
     ),
+    Routine(
+        _LAYERWISE,
+        "GPTQ._compress_impl",
+        layerwise.gptq,
+        "the column loop of GPTQ on the CPU",
+        relies_on=_QUANTIZER,
+    ),
+    Routine(
+        _LAYERWISE,
+        "SparseGPT._compress_impl",
+        layerwise.sparse_gpt,
+        "the column loop of SparseGPT on the CPU",
+        relies_on=_QUANTIZER,
+    ),
 )
 
 NOT_YET = (
-    ("coremltools.optimize.torch.layerwise_compression", "the column loops of GPTQ and SparseGPT"),
     (_PASSES, "k-means of vectors (cluster_dim > 1), which is scikit-learn's, though never in other processes"),
     (_TORCH_KMEANS, "steps of differentiable k-means, and everything on other devices than the CPU"),
 )

@@ -145,6 +145,30 @@ KNOWN: dict[str, dict[str, tuple[str, str]]] = {
             "(cls, work_q, results_q, worker_processes)",
             "cb3ab579302a3e7f",
         ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:GPTQ._compress_impl": (
+            "(self)",
+            "094f16ea2166457b",
+        ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:OBSCompressionAlgorithm._store_quantization_params": (
+            "(self, quantizer)",
+            "f8da89a71e4a13b4",
+        ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:SparseGPT._compress_impl": (
+            "(self)",
+            "ac4336fb8873729f",
+        ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:_Quantizer.find_params": (
+            "(self, x, weight=)",
+            "90eab183f587b251",
+        ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:_Quantizer.ready": (
+            "(self)",
+            "0c2537763c344248",
+        ),
+        "coremltools.optimize.torch.layerwise_compression.algorithms:_quantize": (
+            "(x, scale, zero, max_q, enable_normal_float)",
+            "fdf686527b15283e",
+        ),
         "coremltools.optimize.torch.palettization._efficient_kmeans:_EfficientKMeans._kmeans_pp": (
             "(self, parameters, sample_weight=)",
             "a297bb09908d554d",

@@ -1,0 +1,1 @@
+../CompressionKernels/LayerwiseCompression/ColumnGrids.swift

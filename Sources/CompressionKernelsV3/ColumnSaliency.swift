@@ -1,0 +1,1 @@
+../CompressionKernels/LayerwiseCompression/ColumnSaliency.swift

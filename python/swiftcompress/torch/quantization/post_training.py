@@ -1,0 +1,153 @@
+"""`PostTrainingQuantizer`: linear quantization without data."""
+
+from typing import Any, ClassVar
+
+import torch
+
+from swiftcompress import _native
+from swiftcompress.arrays.quantization import MODES
+from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, compression_types
+from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, to_array, to_tensor
+from swiftcompress.torch._selection import Declined, Weight
+from swiftcompress.torch.optimization_config import OptimizationConfig, QuantizationGranularity
+from swiftcompress.torch.quantization.config import PostTrainingQuantizerConfig, QuantizationScheme
+
+
+class PostTrainingQuantizer(ParameterCompressor):
+    """Quantize the weights of a model linearly, by their range alone.
+
+    Linear, Conv1d to Conv3d, ConvTranspose1d to ConvTranspose3d, Embedding and MultiheadAttention, and what is derived from
+    them. The numbers are those of coremltools' class of this name, bit for bit, except where its arithmetic breaks down.
+
+    Parameters
+    ----------
+    model
+        A ``torch.nn.Module``.
+    config
+        A `PostTrainingQuantizerConfig`; None: int8, symmetric, per channel.
+
+    Raises
+    ------
+    TypeError
+        When an argument is of another type.
+
+    References
+    ----------
+    The class of the same name in coremltools 9.0 (BSD-3-Clause),
+    ``coremltools/optimize/torch/quantization/post_training_quantization.py``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from swiftcompress.torch.quantization import PostTrainingQuantizer
+    >>> quantizer = PostTrainingQuantizer(torch.nn.Linear(64, 32))
+    >>> model = quantizer.compress()
+    >>> tuple(model.get_buffer("_COREML_/weight/quantization_scale").shape)
+    (32, 1)
+    """
+
+    _CONFIG: ClassVar[type[OptimizationConfig]] = PostTrainingQuantizerConfig
+    _OPERATION: ClassVar[str] = "quantize"
+    _DONE: ClassVar[str] = "quantized"
+
+    def compress(self, inplace: bool = False) -> Any:
+        """Quantize every weight that the configuration selects; `report` then says what was done to each.
+
+        Parameters
+        ----------
+        inplace
+            True: the model itself is changed and returned. False: a copy.
+
+        Returns
+        -------
+        torch.nn.Module
+            With the buffers that ``coremltools.convert`` reads.
+
+        Raises
+        ------
+        TypeError
+            When `inplace` is no bool.
+        """
+        # The projection at the end of an attention goes with the attention.
+        self._owners = {
+            name + ".out_proj" if name else "out_proj": (name, module)
+            for name, module in self._original.named_modules()
+            if isinstance(module, torch.nn.MultiheadAttention)
+        }
+        return self._compress_parameters(self._get_model_for_compression(inplace), _quantize)
+
+    def _config_of(self, name: str, module: Any) -> Any:
+        name, module = self._owners.get(name, (name, module))
+        return super()._config_of(name, module)
+
+
+def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
+    if config.weight_dtype == torch.float32:
+        raise Declined("weight_dtype is float32")
+    if CompressionType.quantization in compression_types(weight.module, weight.parameter_name):
+        raise Declined("it is quantized already")
+    sizes = _block_sizes(weight, config)
+    array, dtype = to_array(weight.parameter), weight.parameter.dtype
+    mode = "linear_symmetric" if config.quantization_scheme is QuantizationScheme.symmetric else "linear"
+    try:
+        data, scale, zero = _native.quantize(
+            array, MODES.index(mode), config.weight_n_bits, config.is_signed, False, sizes, threads
+        )
+    except ValueError as error:
+        raise Declined(str(error)) from error
+    factors = to_tensor(scale, dtype)
+    dense = to_tensor(_native.dequantize(data, to_array(factors), zero, threads), dtype)
+    metadata = CompressionMetadata(
+        weight.parameter_name,
+        quantization_n_bits=config.weight_n_bits,
+        quantization_scale=factors,
+        zero_point=None if zero is None else torch.from_numpy(zero),
+        compression_type=(CompressionType.quantization,),
+    )
+    size = -(-data.size * config.weight_n_bits // 8) + factors.numel() * factors.element_size()
+    if zero is not None:
+        size += -(-zero.size * config.weight_n_bits // 8)
+    kind = f"{'' if config.is_signed else 'u'}int{config.weight_n_bits}"
+    return Compressed(
+        dense,
+        metadata,
+        f"{kind}, {config.quantization_scheme.value}, {_where(config, sizes)}",
+        config.weight_n_bits,
+        size,
+        {"dtype": f"dtype=int{config.weight_n_bits}"},
+    )
+
+
+def _where(config: Any, sizes: tuple[int, ...]) -> str:
+    if config.granularity is QuantizationGranularity.per_block:
+        return f"blocks of {'x'.join(map(str, sizes))}"
+    return str(config.granularity.value).replace("_", " ")
+
+
+def _block_sizes(weight: Weight, config: Any) -> tuple[int, ...]:
+    """One number for each axis, 0 for the whole axis. Raises Declined where blocks do not fit."""
+    shape = weight.parameter.shape
+    sizes = [0] * len(shape)
+    if config.granularity is QuantizationGranularity.per_channel:
+        sizes[weight.output_axis] = 1
+    if config.granularity is not QuantizationGranularity.per_block:
+        return tuple(sizes)
+    given = config.block_size
+    if len(given) > len(shape):
+        raise Declined(f"block_size has {len(given)} numbers, the weight {len(shape)} axes")
+    for axis, size in enumerate(given[2:], 2):
+        if size not in (0, shape[axis]):
+            raise Declined(f"block_size {given}: axis {axis} can only be a whole block (0 or {shape[axis]})")
+    outputs, inputs = (weight.output_axis, 1 - weight.output_axis)
+    by_output, by_input = (given[0], given[1]) if len(given) > 1 else (0, given[0])
+    cuts_input = 0 < by_input < shape[inputs]
+    cuts_output = 0 < by_output < shape[outputs]
+    if not cuts_input and not cuts_output:
+        raise Declined(f"block_size {given} is not less than the channels {tuple(shape[:2])}")
+    if cuts_input and not cuts_output:
+        by_output = 1
+    for axis, size in ((outputs, by_output), (inputs, by_input)):
+        if size and shape[axis] % size:
+            raise Declined(f"its {shape[axis]} channels along axis {axis} are no multiple of block_size {size}")
+        sizes[axis] = size
+    return tuple(sizes)
