@@ -89,20 +89,6 @@ class BaseModelOptimizer:
         return self._report
 
     def _get_model_for_compression(self, inplace: Any) -> Any:
-        """The model itself, or a copy of it."""
-        if boolean(type(self).__name__, "inplace", inplace):
-            return self._original
-        return copy.deepcopy(self._original)
-
-    def _config_of(self, name: str, module: Any) -> Any:
-        """The configuration of the module of this name, or None."""
-        return self._config.get_module_config(name, module)
-
-
-class ParameterCompressor(BaseModelOptimizer):
-    """A compressor that treats each parameter by itself."""
-
-    def _get_model_for_compression(self, inplace: Any) -> Any:
         """The model itself, or a copy of it in which tied parameters are tied too.
 
         In a copy the parameters that will be compressed share the memory of the original's, until `write` or `keep` gives
@@ -117,6 +103,14 @@ class ParameterCompressor(BaseModelOptimizer):
                 if type(parameter) is torch.nn.Parameter:
                     memo[id(parameter)] = torch.nn.Parameter(parameter.detach(), parameter.requires_grad)
         return copy.deepcopy(self._original, memo)
+
+    def _config_of(self, name: str, module: Any) -> Any:
+        """The configuration of the module of this name, or None."""
+        return self._config.get_module_config(name, module)
+
+
+class ParameterCompressor(BaseModelOptimizer):
+    """A compressor that treats each parameter by itself."""
 
     def _compress_parameters(
         self, model: Any, compress_one: CompressOne, threads: int = 0, warnings: tuple[str, ...] = ()
