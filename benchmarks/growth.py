@@ -11,11 +11,13 @@ and docs/performance.svg (quick runs: not written).
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,9 @@ def mapped_weights(folder: Path, count: int) -> Any:
     random = np.random.default_rng(count)
     with path.open("wb") as file:
         for start in range(0, count, CHUNK):
-            file.write((random.standard_normal(min(CHUNK, count - start), np.float32) * 0.02).astype(np.float16).tobytes())
+            file.write(
+                (random.standard_normal(min(CHUNK, count - start), np.float32) * 0.02).astype(np.float16).tobytes()
+            )
     return np.memmap(path, np.float16, "r", shape=(count // 1024, 1024))
 
 
@@ -57,8 +61,12 @@ def by_size(folder: Path, quick: bool) -> Iterator[dict[str, Any]]:
         rounds = 3 if power <= 26 else 1
         row: dict[str, Any] = {"weights": 1 << power}
         for threads in sorted({1, machine.usable_cores()}):
-            row[f"4 bits per tensor, {threads} threads"] = best(lambda t=threads: sc.palettize(weight, 4, num_threads=t), rounds)
-            row[f"int8 per channel, {threads} threads"] = best(lambda t=threads: sc.quantize(weight, "int8", num_threads=t), rounds)
+            row[f"4 bits per tensor, {threads} threads"] = best(
+                partial(sc.palettize, weight, 4, num_threads=threads), rounds
+            )
+            row[f"int8 per channel, {threads} threads"] = best(
+                partial(sc.quantize, weight, "int8", num_threads=threads), rounds
+            )
         yield row
 
 
@@ -68,9 +76,12 @@ def by_clusters(quick: bool) -> Iterator[dict[str, Any]]:
     values = np.sort(random.standard_normal(100_000 if quick else 1_000_000).astype(np.float32).astype(np.float64))
     half = (random.standard_normal(1 << 22) * 0.02).astype(np.float16).reshape(2048, 2048)
     for bits in range(1, 9):
-        row = {"clusters": 1 << bits, f"kmeans_1d of {len(values):,} float32": best(lambda b=bits: sc.kmeans_1d(values, 1 << b), 3)}
+        row = {
+            "clusters": 1 << bits,
+            f"kmeans_1d of {len(values):,} float32": best(partial(sc.kmeans_1d, values, 1 << bits), 3),
+        }
         if bits in (1, 2, 3, 4, 6, 8):
-            row["4 M float16 per tensor"] = best(lambda b=bits: sc.palettize(half, b), 3)
+            row["4 M float16 per tensor"] = best(partial(sc.palettize, half, bits), 3)
         yield row
 
 
@@ -78,11 +89,11 @@ def by_group(quick: bool) -> Iterator[dict[str, Any]]:
     """4 bits, 2048 x 2048 float16: the solver runs for each group, over fewer and fewer distinct values."""
     weight = (np.random.default_rng(9).standard_normal((2048, 2048)) * 0.02).astype(np.float16)
     for size in (16, 256, 2048) if quick else (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048):
-        grouped = {"granularity": "per_grouped_channel", "group_size": size}
+        grouped: dict[str, Any] = {"granularity": "per_grouped_channel", "group_size": size}
         yield {
             "group size": size,
-            "all threads": best(lambda g=grouped: sc.palettize(weight, 4, **g), 3),
-            "1 thread": best(lambda g=grouped: sc.palettize(weight, 4, num_threads=1, **g), 3),
+            "all threads": best(partial(sc.palettize, weight, 4, **grouped), 3),
+            "1 thread": best(partial(sc.palettize, weight, 4, num_threads=1, **grouped), 3),
         }
 
 
@@ -120,8 +131,6 @@ def in_own_process(source: Path, output: Path, work: str, settings: dict[str, An
 
 def large_packages(folder: Path, quick: bool) -> dict[str, Any]:
     """A package of weights of 256 MiB; opening it, and every operation with its time and peak memory."""
-    import shutil
-
     count, rows = (4, 2048) if quick else (40, 16384)
     source, output = folder / "large.mlpackage", folder / "out.mlpackage"
     make_large(source, count, rows, 8192)
@@ -129,7 +138,7 @@ def large_packages(folder: Path, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"bytes": size, "largest weight": rows * 8192 * 2, "operations": {}}
     command = [str(Path(sys.executable).with_name("swiftcompress")), "info", str(source)]
     found["info seconds"] = best(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), 5)
-    work = {
+    work: dict[str, tuple[str, dict[str, Any]]] = {
         "4 bits per tensor": ("palettize", {"nbits": 4}),
         "int8 per channel": ("quantize", {"dtype": "int8"}),
         "int4 blocks of 32": ("quantize", {"dtype": "int4", "granularity": "per_block", "block_size": 32}),
@@ -179,7 +188,10 @@ def draw(results: dict[str, Any], target: Path) -> None:
 def show(title: str, rows: list[dict[str, Any]]) -> None:
     print(f"\n{title}")
     for row in rows:
-        print("  " + "   ".join(f"{k} {v:.4g} s" if isinstance(v, float) else f"{k} {v:,}" for k, v in row.items()), flush=True)
+        print(
+            "  " + "   ".join(f"{k} {v:.4g} s" if isinstance(v, float) else f"{k} {v:,}" for k, v in row.items()),
+            flush=True,
+        )
 
 
 def main() -> int:

@@ -65,12 +65,13 @@ def scalar_kmeans(count: int) -> Race:
     column = values[:, np.newaxis]
 
     def error(who: str, answer: Any) -> float:
-        table, codes = {
-            "ours": lambda: (answer.centroids, answer.labels),
-            "kmeans1d": lambda: (np.array(answer.centroids), np.array(answer.clusters)),
-            "scikit-learn": lambda: (answer.cluster_centers_[:, 0], answer.labels_),
-        }[who]()
-        return float(np.square(values - np.asarray(table)[codes], dtype=np.float64).sum())
+        if who == "ours":
+            table, codes = answer.centroids, answer.labels
+        elif who == "kmeans1d":
+            table, codes = np.array(answer.centroids), np.array(answer.clusters)
+        else:
+            table, codes = answer.cluster_centers_[:, 0], answer.labels_
+        return float(np.square(values - table[codes], dtype=np.float64).sum())
 
     return Race(
         f"k-means of {count / 1e6:g} M float32, k=16",
@@ -121,7 +122,9 @@ def vector_kmeans(side: int, dim: int) -> Race:
             "scikit-learn as coremltools calls it": when(
                 optional("sklearn.cluster"),
                 lambda m: seeds(
-                    lambda s: m.KMeans(16, init="k-means++", n_init=1, tol=1e-2, random_state=s).fit(points).cluster_centers_
+                    lambda s: (
+                        m.KMeans(16, init="k-means++", n_init=1, tol=1e-2, random_state=s).fit(points).cluster_centers_
+                    )
                 ),
             ),
             "coremltools' _EfficientKMeans (torch)": when(
@@ -164,7 +167,9 @@ def int4_blocks(side: int, dtype: Any) -> Race:
         "gguf Q4_0 (Python)": lambda answer: gguf_decode(answer),
         "torchao": lambda answer: torchao_decode(answer),
         "mlx (CPU)": lambda answer: mlx_decode(answer),
-        "coremltools": lambda answer: (answer.data.reshape(side, -1, block) * answer.scale[..., None]).reshape(side, side),
+        "coremltools": lambda answer: (answer.data.reshape(side, -1, block) * answer.scale[..., None]).reshape(
+            side, side
+        ),
     }
 
     def error(who: str, answer: Any) -> float:
@@ -173,7 +178,9 @@ def int4_blocks(side: int, dtype: Any) -> Race:
 
     single = weight.astype(np.float32)
     peers: dict[str, Call | str] = {
-        "coremltools": when(optional("coremltools.optimize.coreml._quantization_passes"), lambda m: lambda: reference(m, weight)),
+        "coremltools": when(
+            optional("coremltools.optimize.coreml._quantization_passes"), lambda m: lambda: reference(m, weight)
+        ),
         "NumPy": numpy_quantize,
         "gguf Q4_0 (Python)": when(optional("gguf.quants"), lambda m: lambda: m.quantize(single, gguf_type())),
         "torchao": when(optional("torchao.quantization.quant_primitives"), lambda m: torchao_quantize(m, weight)),
@@ -253,10 +260,10 @@ def start_times(rounds: int) -> dict[str, Any]:
     """Seconds of `import numpy` and of `import swiftcompress` in a fresh interpreter, and of the command."""
     times: dict[str, list[float]] = {"python, numpy": [], "python, swiftcompress": []}
     for _ in range(max(rounds, 5)):
-        for name in times:
+        for name, values in times.items():
             started = time.perf_counter()
             subprocess.run([sys.executable, "-c", f"import {name.split()[1]}"], check=True)
-            times[name].append(time.perf_counter() - started)
+            values.append(time.perf_counter() - started)
     found = {name: min(values) for name, values in times.items()}
     found["beyond numpy"] = found["python, swiftcompress"] - found["python, numpy"]
     return found
@@ -319,7 +326,7 @@ def main() -> int:
     about = machine.description()
     print(f"{about['cpu']}, {about['cores']} cores; commit {about['commit']}")
     quick, rounds = options.quick, 1 if options.quick else options.rounds
-    races = [
+    races: list[Callable[[], Race]] = [
         lambda: scalar_kmeans(500_000 if quick else 10_000_000),
         lambda: vector_kmeans(512 if quick else 2048, 2),
         lambda: vector_kmeans(512 if quick else 2048, 4),
