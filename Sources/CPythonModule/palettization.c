@@ -30,8 +30,7 @@ static int read_arguments(palettize_work *work, PyObject *arguments, int *thread
     unsigned long long seed;
     if (!PyArg_ParseTuple(arguments, "OiinnniKOOOi|pi:palettize", &weight, &options->mode, &options->nbits, &group_size,
                           &channel_axis, &cluster_dim, &options->per_channel_scale, &seed, &importance, &mask,
-                          &lut_function, threads, &options->any_optimum,
-                          &options->starts)) {
+                          &lut_function, threads, &options->any_optimum, &options->starts)) {
         return -1;
     }
     options->group_size = group_size;
@@ -91,7 +90,8 @@ static PyObject *optional(PyArrayObject *array) { return array == NULL ? Py_None
 PyDoc_STRVAR(
     palettize_doc,
     "palettize(weight, mode, nbits, group_size, channel_axis, cluster_dim, per_channel_scale, seed, importance, "
-    "mask, lut_function, num_threads, any_optimum=False, starts=1) -> (lut, indices, scale or None, nbits, vector_axis or -1)");
+    "mask, lut_function, num_threads, any_optimum=False, starts=1) -> (lut, indices, scale or None, nbits, vector_axis "
+    "or -1)");
 
 static PyObject *palettize(PyObject *module, PyObject *arguments) {
     PyObject *result = NULL;

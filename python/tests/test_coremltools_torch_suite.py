@@ -78,9 +78,7 @@ def test_the_torch_tests_of_coremltools(tmp_path: Path) -> None:
     for test, (result, error, _) in table.items():
         if result == "passed":
             continue
-        known = [
-            i for i, (tests, text) in enumerate(DIFFERENCES) if re.search(tests, test) and re.search(text, error)
-        ]
+        known = [i for i, (tests, text) in enumerate(DIFFERENCES) if re.search(tests, test) and re.search(text, error)]
         used.update(known)
         if not known:
             unexplained.append(f"{test} {result}: {error}")

@@ -20,7 +20,8 @@ final class AnyOptimumTests: XCTestCase {
                     XCTAssertEqual(any[0], 0)
                     XCTAssertEqual(any, any.sorted(), "seed \(seed), n \(n), k \(k)")
                     let costs = [any, levels].map { cost(values, weights, $0) }
-                    XCTAssertEqual(costs[0], costs[1], accuracy: 1e-9 * costs[1] + 1e-14, "seed \(seed), n \(n), k \(k)")
+                    XCTAssertEqual(
+                        costs[0], costs[1], accuracy: 1e-9 * costs[1] + 1e-14, "seed \(seed), n \(n), k \(k)")
                 }
             }
         }

@@ -58,6 +58,19 @@ def test_scalars(settings: dict[str, Any], dtype: Any) -> None:
         torch.testing.assert_close(mine.state_dict()[name], expected.state_dict()[name], rtol=1e-15, atol=0)
 
 
+@pytest.mark.parametrize("dtype", REFERENCE_FLOATS, ids=str)
+def test_large_weights_of_one_table(dtype: Any) -> None:
+    """These are counted by their float16 patterns."""
+    torch.manual_seed(4)
+    model = torch.nn.Sequential(torch.nn.Linear(384, 256), torch.nn.Conv2d(64, 128, 3)).to(dtype)
+    for settings in (
+        {},
+        {"n_bits": 8, "rounding_precision": 2},
+        {"lut_dtype": "int8", "enable_per_channel_scale": True},
+    ):
+        assert_same_state(*both(model, {"global_config": settings}))
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_more_elements_than_a_chunk(fast: bool) -> None:
     torch.manual_seed(3)

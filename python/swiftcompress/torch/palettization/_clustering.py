@@ -18,6 +18,7 @@ from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, 
 from swiftcompress.torch._optimizer import Compressed, to_array, to_tensor
 from swiftcompress.torch._selection import Declined, Weight
 from swiftcompress.torch.optimization_config import PalettizationGranularity
+from swiftcompress.torch.palettization import _halves
 
 _LARGEST_HALF = 65504.0
 _LUT_BITS = 8
@@ -62,21 +63,8 @@ def palettize(weight: Weight, config: Any, importance: Any, threads: int) -> Com
     if config.enable_per_channel_scale:
         scale = _channel_scale(values, weight.output_axis)
         values = values / scale
-    array = _to_cluster(values, config, group_size, vector, importance is None)
-    counts = None if importance is None else to_array(importance)
     try:
-        lut, indices, _, _, _ = _native.palettize(
-            array,
-            MODES.index("kmeans"),
-            config.n_bits,
-            group_size,
-            config.channel_axis,
-            *(vector, 0, 0),
-            *(counts, None, None),
-            threads,
-            counts is not None,
-            _STARTS,
-        )
+        lut, indices = _clusters(values, config, group_size, vector, importance, threads)
     except ValueError as error:
         raise Declined(str(error)) from error
     table = _Table(to_tensor(lut, dtype), None, None)
@@ -134,34 +122,49 @@ def _channel_scale(values: Any, axis: int) -> Any:
     return scale
 
 
-def _to_cluster(values: Any, config: Any, group_size: int, vector: int, is_plain: bool) -> Array:
-    """The numbers that are clustered, in float32, or in float64 where the table must be exact beyond float32."""
+def _clusters(
+    values: Any, config: Any, group_size: int, vector: int, importance: Any, threads: int
+) -> tuple[Array, Array]:
+    """The lookup tables, in float32 or float64, and a code for each element or vector."""
     array = to_array(values)
-    wide: Any = np.float64 if array.dtype == np.float64 or config.lut_dtype is not None else np.float32
     # `SKMPalettizer` has no such settings; without a sensitivity it does what the other one does by default.
     is_fast, decimals = getattr(config, "enable_fast_kmeans_mode", True), getattr(config, "rounding_precision", 4)
-    if vector > 1 or not is_plain or not is_fast:
-        return array.astype(wide, copy=False)
-    fits = _fits_half(array, config.channel_axis, group_size)
-    if not fits.any():
-        return array.astype(wide, copy=False)
-    rounded = _rounded(array, decimals, wide)
-    return rounded if fits.all() else np.where(fits, rounded, array)
+    counts = None if importance is None else to_array(importance)
+    if vector == 1 and counts is None:
+        fits = _fits_half(array, config.channel_axis, group_size)
+        is_fast = is_fast and bool(fits.any())
+        is_half = values.dtype == torch.float16 or (is_fast and bool(fits.all()))
+        if group_size == 0 and is_half and array.size >= _halves.WORTH_IT:
+            found = _halves.cluster(array, decimals if is_fast else None, config.n_bits, threads)
+            if found is not None:
+                lut, indices = found
+                return lut.reshape((1,) * array.ndim + (lut.size, 1)), indices
+        if is_fast:
+            array = _rounded(array, decimals, fits)
+    # The table must be exact beyond float32 where the weight is, and where it is quantized.
+    wide: Any = np.float64 if values.dtype == torch.float64 or config.lut_dtype is not None else np.float32
+    lut, indices, _, _, _ = _native.palettize(
+        array.astype(wide, copy=False),
+        MODES.index("kmeans"),
+        config.n_bits,
+        group_size,
+        config.channel_axis,
+        *(vector, 0, 0),
+        *(counts, None, None),
+        threads,
+        counts is not None,
+        _STARTS,
+    )
+    return lut, indices
 
 
-def _rounded(array: Array, decimals: int, dtype: Any) -> Array:
-    """The numbers as float16, then to some decimals in float32; beyond float16 infinite, or NaN."""
-    scale = 10**decimals
-    rounded = np.empty(array.shape, dtype)
-    source, target = array.reshape(-1), rounded.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, source.size, _CHUNK):
-            part = source[start : start + _CHUNK].astype(np.float16).astype(np.float32)
-            part *= scale
-            np.rint(part, out=part)
-            part /= scale
-            target[start : start + _CHUNK] = part
-    return rounded
+def _rounded(array: Array, decimals: int, fits: Array) -> Array:
+    """Elements of groups in the range of float16 rounded, the others as they are."""
+    result = np.empty(array.shape, np.float64 if array.dtype == np.float64 else np.float32)
+    source, target = array.reshape(-1), result.reshape(-1)
+    for start in range(0, source.size, _CHUNK):
+        target[start : start + _CHUNK] = _halves.rounded(source[start : start + _CHUNK], decimals)
+    return result if fits.all() else np.where(fits, result, array)
 
 
 def _fits_half(array: Array, axis: int, group_size: int) -> Array:

@@ -107,16 +107,9 @@ class SKMPalettizer(ParameterCompressor):
         """
         operation = f"{type(self).__name__}.compute_sensitivity"
         loader, loss = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
-        return self._compute_sensitivity(
-            self._model, operation, loader, loss, sensitivity_path, num_sensitivity_workers, fsdp_auto_wrap_policy
-        )
-
-    def _compute_sensitivity(
-        self, model: Any, operation: str, loader: Any, loss: Any, path: Path | None, processes: Any, policy: Any
-    ) -> dict[str, Any]:
-        if processes != 1 or policy is not None:
+        if num_sensitivity_workers != 1 or fsdp_auto_wrap_policy is not None:
             text = "num_sensitivity_workers and fsdp_auto_wrap_policy have no effect: the gradients are computed here"
-            warnings.warn(f"[{operation}] {text}", stacklevel=3)
+            warnings.warn(f"[{operation}] {text}", stacklevel=2)
         if loader is None or loss is None:
             allowed = "both, unless compress has a sensitivity_path"
             found = "neither" if loader is None and loss is None else "only one of them"
@@ -124,11 +117,11 @@ class SKMPalettizer(ParameterCompressor):
         if not callable(loss):
             raise TypeError(message(operation, "loss_fn", f"a {type(loss).__name__}", "a function"))
         samples = islice(iter(loader), self._config.calibration_nsamples)
-        wanted = {id(selected.weight.parameter) for selected in self._selected(model)}
-        sums = _squared_gradients(operation, model, wanted, samples, loss)
+        wanted = {id(selected.weight.parameter) for selected in self._selected(self._original)}
+        sums = _squared_gradients(operation, self._original, wanted, samples, loss)
         sensitivities = {name: _normalized(total) for name, total in sums.items()}
-        if path is not None:
-            torch.save(sensitivities, path)
+        if sensitivity_path is not None:
+            torch.save(sensitivities, sensitivity_path)
         return sensitivities
 
     def _selected(self, model: Any) -> list[Selected]:
@@ -181,7 +174,6 @@ class SKMPalettizer(ParameterCompressor):
         loader, loss = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
         model = self._get_model_for_compression(inplace)
         if sensitivity_path is None:
-            self._model = model
             sensitivities = self.compute_sensitivity(
                 loader, loss, sensitivity_path, num_sensitivity_workers, fsdp_auto_wrap_policy=fsdp_auto_wrap_policy
             )
