@@ -6,7 +6,8 @@
 The model is four linear layers of 1024 by 1024 float32 weights, as torch initializes them. Each case is one call of
 `compress`, copy of the model included. Answers are compared before a time counts: every weight and buffer, bit for bit, or,
 where the methods are not the same (vectors, weighted k-means), the squared error, which must not be greater. A worse answer
-fails the run. Times are the best of the rounds. The table goes to benchmarks/results/torch-COMMIT.json.
+fails the run. Times are the best of the rounds. The table goes to benchmarks/results/torch-COMMIT.json and to
+docs/performance.md.
 """
 
 import argparse
@@ -33,6 +34,8 @@ import machine
 import swiftcompress.torch as sct
 
 RESULTS = HERE / "results"
+PAGE = machine.ROOT / "docs" / "performance.md"
+MARKS = ("<!-- torch: written by benchmarks/torch_modules.py -->\n", "<!-- end of torch -->\n")
 
 
 @dataclass
@@ -145,6 +148,24 @@ def measure(model: Any, case: Case, rounds: int) -> tuple[Row, bool]:
     return row, good
 
 
+def document(description: dict[str, Any], rows: list[Row]) -> None:
+    """Write the table into the page on performance."""
+    place = f"{description['cpu']}, {description['cores']} cores; Python {description['python']}"
+    lines = [
+        f"{place}, torch {torch.__version__}, coremltools 9.0; commit {description['commit']}.",
+        "",
+        "| four linear layers, 4 million float32 weights | ours | coremltools | ratio | answers |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    lines += [
+        f"| {row.name} | {1e3 * row.ours:.1f} ms | {row.coremltools:.2f} s | **{row.ratio:.1f}** | {row.answers} |"
+        for row in rows
+    ]
+    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+    text = "\n".join(lines)
+    PAGE.write_text(f"{before}{MARKS[0]}\n{text}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench --torch")
     parser.add_argument("--quick", action="store_true", help="layers of 256 by 256, nothing stored")
@@ -170,7 +191,8 @@ def main() -> int:
         path = RESULTS / f"torch-{description['commit']}.json"
         content = {"machine": description, "torch": torch.__version__, "results": [asdict(row) for row in rows]}
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"written to {path.relative_to(machine.ROOT)}")
+        document(description, rows)
+        print(f"written to {path.relative_to(machine.ROOT)} and {PAGE.relative_to(machine.ROOT)}")
     return 0 if good else 1
 
 

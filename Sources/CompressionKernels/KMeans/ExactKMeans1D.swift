@@ -68,7 +68,9 @@ public func anyOptimalKMeans1D(
     _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
     _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
 ) -> Bool {
-    switch byPenalty(values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: true) {
+    switch PenaltyPath.cluster(
+        values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: true)
+    {
     case 0: exactKMeans1DByLevels(values, weights, count, k, scratch, centroids, firstIndex, cancelled)
     case 1: true
     default: false
@@ -83,24 +85,7 @@ public func exactKMeans1DByPenalty(
     _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
     _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
 ) -> Int32 {
-    byPenalty(values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: false)
-}
-
-@inline(never)
-private func byPenalty(
-    _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
-    _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
-    _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?, anyOptimum: Bool
-) -> Int32 {
-    guard PenaltyPath.isWorthwhile(count, k) else { return 0 }
-    var path = PenaltyPath(count, k, scratch, cancelled)
-    switch path.solve(values, weights, firstIndex, anyOptimum: anyOptimum) {
-    case .cancelled: return -1
-    case .undecided: return 0
-    case .decided: break
-    }
-    path.setMeans(values, firstIndex, centroids)
-    return 1
+    PenaltyPath.cluster(values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: false)
 }
 
 /// The same, always level by level.
@@ -184,6 +169,24 @@ private func mean(
 }
 
 extension PenaltyPath {
+    /// Centroids and first indices. 1: done. 0: not decided. -1: cancelled.
+    @inline(never)
+    static func cluster(
+        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
+        _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
+        _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?, anyOptimum: Bool
+    ) -> Int32 {
+        guard isWorthwhile(count, k) else { return 0 }
+        var path = PenaltyPath(count, k, scratch, cancelled)
+        switch path.solve(values, weights, firstIndex, anyOptimum: anyOptimum) {
+        case .cancelled: return -1
+        case .undecided: return 0
+        case .decided: break
+        }
+        path.setMeans(values, firstIndex, centroids)
+        return 1
+    }
+
     /// The means of all clusters, none of them empty. A step waits for the one before it, so four clusters go side by side.
     @inline(never)
     func setMeans(
