@@ -165,7 +165,7 @@ def measure(digits: Digits, networks: int) -> tuple[float, list[Point]]:
 
 def table(plain: float, points: list[Point], networks: int) -> str:
     lines = [
-        f"{networks} networks; without compression {100 * plain:.2f} %.",
+        f"{networks} network{'s' if networks > 1 else ''}; without compression {100 * plain:.2f} %.",
         "",
         "| method | bits | bits per weight | swiftcompress | coremltools |",
         "| --- | ---: | ---: | ---: | ---: |",

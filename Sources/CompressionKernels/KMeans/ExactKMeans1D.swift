@@ -68,9 +68,12 @@ public func anyOptimalKMeans1D(
     _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
     _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
 ) -> Bool {
-    switch PenaltyPath.cluster(
-        values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: true)
-    {
+    var decided: Int32 = 0
+    if PenaltyPath.isWorthwhile(count, k) {
+        var path = PenaltyPath(count, k, scratch, cancelled)
+        decided = path.cluster(values, weights, centroids, firstIndex, anyOptimum: true)
+    }
+    return switch decided {
     case 0: exactKMeans1DByLevels(values, weights, count, k, scratch, centroids, firstIndex, cancelled)
     case 1: true
     default: false
@@ -85,7 +88,9 @@ public func exactKMeans1DByPenalty(
     _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
     _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?
 ) -> Int32 {
-    PenaltyPath.cluster(values, weights, count, k, scratch, centroids, firstIndex, cancelled, anyOptimum: false)
+    guard PenaltyPath.isWorthwhile(count, k) else { return 0 }
+    var path = PenaltyPath(count, k, scratch, cancelled)
+    return path.cluster(values, weights, centroids, firstIndex, anyOptimum: false)
 }
 
 /// The same, always level by level.
@@ -171,19 +176,16 @@ private func mean(
 extension PenaltyPath {
     /// Centroids and first indices. 1: done. 0: not decided. -1: cancelled.
     @inline(never)
-    static func cluster(
-        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ count: Int, _ k: Int,
-        _ scratch: UnsafeMutableRawPointer, _ centroids: UnsafeMutablePointer<Double>,
-        _ firstIndex: UnsafeMutablePointer<Int32>, _ cancelled: UnsafePointer<Int32>?, anyOptimum: Bool
+    mutating func cluster(
+        _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ centroids: UnsafeMutablePointer<Double>,
+        _ firstIndex: UnsafeMutablePointer<Int32>, anyOptimum: Bool
     ) -> Int32 {
-        guard isWorthwhile(count, k) else { return 0 }
-        var path = PenaltyPath(count, k, scratch, cancelled)
-        switch path.solve(values, weights, firstIndex, anyOptimum: anyOptimum) {
+        switch solve(values, weights, firstIndex, anyOptimum: anyOptimum) {
         case .cancelled: return -1
         case .undecided: return 0
         case .decided: break
         }
-        path.setMeans(values, firstIndex, centroids)
+        setMeans(values, firstIndex, centroids)
         return 1
     }
 
