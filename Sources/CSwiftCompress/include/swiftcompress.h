@@ -27,7 +27,7 @@ extern "C" {
 #define SWC_VERSION "0.1.0"
 
 /// Rises with every incompatible change of this header.
-#define SWC_ABI_VERSION 1
+#define SWC_ABI_VERSION 2
 
 /// The version of the header that the library was built from.
 int32_t swc_abi_version(void);

@@ -175,7 +175,7 @@ private func mean(
 
 extension PenaltyPath {
     /// Centroids and first indices. 1: done. 0: not decided. -1: cancelled.
-    @inline(never)
+    @inline(__always)
     mutating func cluster(
         _ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>, _ centroids: UnsafeMutablePointer<Double>,
         _ firstIndex: UnsafeMutablePointer<Int32>, anyOptimum: Bool

@@ -93,6 +93,8 @@ struct PenaltyPath {
     static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 256 && count >= 8 &* k }
 
     /// - Parameter memory: that of `SmawkRows`, aligned to 32; of use only where `isWorthwhile`.
+    // Inlined, as all that more than one function calls: a specialised copy would be a weak symbol.
+    @inline(__always)
     init(_ count: Int, _ k: Int, _ memory: UnsafeMutableRawPointer, _ cancelled: UnsafePointer<Int32>?) {
         self.count = count
         self.k = k

@@ -44,11 +44,19 @@ class _Config:
         if self.__dict__.get("_is_made", False):
             if name not in self._field_names():
                 raise AttributeError(f"{type(self).__name__} has no field {name!r}.")
-            changed = replace(cast(Any, self), **{name: value})
+            changed = replace(cast(Any, self), **{**self._as_given(), name: value})
             for each in fields(cast(Any, self)):  # others may follow from it
                 object.__setattr__(self, each.name, getattr(changed, each.name))
             return
         object.__setattr__(self, name, value)
+
+    def _as_given(self) -> dict[str, Any]:
+        """Values for the constructor where the field does not say all: torch has no types of 3 and 4 bits."""
+        bits = self.__dict__.get("weight_n_bits", 8)
+        if bits >= 8:
+            return {}
+        sign = "u" if self.__dict__["weight_dtype"] == torch.uint8 else ""
+        return {"weight_dtype": f"{sign}int{bits}"}
 
     @classmethod
     def _field_names(cls) -> tuple[str, ...]:

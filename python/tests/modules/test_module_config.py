@@ -118,6 +118,10 @@ def test_assignments_are_checked() -> None:
     other = quantization.ModulePostTrainingQuantizerConfig()
     other.weight_dtype = "uint4"
     assert (other.weight_dtype, other.weight_n_bits) == (torch.uint8, 4)
+    other.granularity = "per_tensor"  # another field leaves the bits alone
+    assert (other.weight_dtype, other.weight_n_bits) == (torch.uint8, 4)
+    other.weight_dtype = torch.int8
+    assert (other.weight_dtype, other.weight_n_bits) == (torch.int8, 8)
 
 
 def test_setters_and_lookup() -> None:

@@ -5,8 +5,8 @@ Names and rules are those of ``coremltools/optimize/torch/layerwise_compression`
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import torch
 
@@ -36,17 +36,6 @@ class LayerwiseCompressionAlgorithmConfig(Registry, ModuleOptimizationConfig):
         if attributes is not None:
             return tuple(each.name for each in attributes if each.init)
         return super()._field_names()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        bits = self.__dict__.get("weight_n_bits")
-        is_made = self.__dict__.get("_is_made", False) and name in self._field_names()
-        if not is_made or name == "weight_dtype" or bits not in (3, 4):
-            super().__setattr__(name, value)
-            return
-        # The type of torch does not say 3 or 4 bits: it is handed on by its name.
-        changed = replace(cast(Any, self), weight_dtype=f"uint{bits}", **{name: value})
-        for each in fields(cast(Any, self)):
-            object.__setattr__(self, each.name, getattr(changed, each.name))
 
 
 def _weight_dtype(operation: str, value: Any, allowed: tuple[str, ...]) -> tuple[Any, int]:
