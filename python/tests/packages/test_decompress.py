@@ -151,9 +151,9 @@ def test_threads_do_not_change_a_byte(
         ours.run(path, tmp_path / "once.mlpackage", "palettize", {"nbits": 4})
         path = tmp_path / "once.mlpackage"
     trees = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 8):
         output = tmp_path / f"{threads}.mlpackage"
         ours.run(path, output, operation, options, joint_compression=joint, num_threads=threads)
         trees.append(tree(output))
-    assert trees[0] == trees[1] == trees[2]
+    assert trees[0] == trees[1] == trees[2] == trees[3]
     assert trees[0] != tree(path)
