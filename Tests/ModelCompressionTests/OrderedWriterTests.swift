@@ -12,7 +12,10 @@ final class OrderedWriterTests: XCTestCase {
     func testPiecesAreTakenInOrder() throws {
         for background in [true, false] {
             let seen = Seen()
-            let writer = try OrderedWriter<Int>(background: background, stop: {}) { seen.pieces.append($0) }
+            let writer = try OrderedWriter<Int>(background: background) {
+            } take: {
+                seen.pieces.append($0)
+            }
             for piece in 0..<1000 { try writer.hand(piece, bytes: 1) }
             try writer.finish()
             XCTAssertEqual(seen.pieces, Array(0..<1000))
@@ -21,7 +24,8 @@ final class OrderedWriterTests: XCTestCase {
 
     func testWhatWaitsIsBounded() throws {
         let pending = Atomic<Int>(0)
-        let writer = try OrderedWriter<Int>(background: true, stop: {}) { _ in
+        let writer = try OrderedWriter<Int>(background: true) {
+        } take: { _ in
             usleep(200)
             pending.subtract(10, ordering: .sequentiallyConsistent)
         }
@@ -39,7 +43,10 @@ final class OrderedWriterTests: XCTestCase {
     /// A limit that no piece fits in lets one through at a time.
     func testNoRoomMeansAlone() throws {
         let seen = Seen()
-        let writer = try OrderedWriter<Int>(background: true, stop: {}) { seen.pieces.append($0) }
+        let writer = try OrderedWriter<Int>(background: true) {
+        } take: {
+            seen.pieces.append($0)
+        }
         for piece in 0..<50 {
             try writer.makeRoom(-5)
             XCTAssertEqual(seen.pieces.count, piece)
@@ -73,7 +80,8 @@ final class OrderedWriterTests: XCTestCase {
     func testTheRestCanBeDropped() throws {
         let seen = Seen()
         let gate = DispatchSemaphore(value: 0)
-        let writer = try OrderedWriter<Int>(background: true, stop: {}) {
+        let writer = try OrderedWriter<Int>(background: true) {
+        } take: {
             if $0 == 0 { gate.wait() }
             seen.pieces.append($0)
         }
