@@ -268,7 +268,7 @@ def eliminate(
     rows, columns = weight.shape
     prune = pruning or Pruning()
     losses, ties = np.zeros(rows), False
-    product = torch.empty(rows * max(columns - group_size, 0))
+    product = torch.empty(rows * max(columns - group_size, 0), dtype=torch.float32, device="cpu")
     for start in range(0, columns, group_size):
         stop = min(start + group_size, columns)
         grid = grid_of(start, stop)

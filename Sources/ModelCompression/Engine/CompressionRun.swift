@@ -85,8 +85,12 @@ final class CompressionRun {
             do {
                 try compressAll(context, writing)
             } catch {
-                // An error of the writing ends the compression, and is the cause.
-                try writing.finish(writing: false)
+                // An error on either side cancels the other, and is the cause.
+                do {
+                    try writing.finish(writing: false)
+                } catch let other where Self.isCancelled(error) {
+                    throw other
+                } catch {}
                 throw error
             }
             try writing.finish()
@@ -157,12 +161,14 @@ final class CompressionRun {
         return results.values
     }
 
+    private static func isCancelled(_ error: any Error) -> Bool { (error as? CompressionError)?.kind == .cancelled }
+
     private static func isDeclined(_ error: any Error) -> Bool { (error as? CompressionError)?.kind == .declined }
 
     /// What ended a wave early: the first error that is neither a declined weight nor the cancellation it caused.
     private static func cause(_ results: [JobResult]) -> (any Error)? {
         for case .failure(let error) in results where !isDeclined(error) {
-            if (error as? CompressionError)?.kind != .cancelled { return error }
+            if !isCancelled(error) { return error }
         }
         return nil
     }

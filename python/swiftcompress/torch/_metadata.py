@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from swiftcompress.torch._selection import Declined
+
 PREFIX = "_COREML_"
 VERSION_BUFFER = f"{PREFIX}/metadata_version"
 VERSION = 1
@@ -54,7 +56,8 @@ class CompressionMetadata:
             if entry.name == "compression_type":
                 before = module.get_buffer(name).tolist() if name in module._buffers else []
                 value = before + [each.value for each in self.compression_type]
-            tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value)
+            # A copy: modules that share a parameter must not share its buffers.
+            tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.tensor(value)
             module.register_buffer(name, tensor if device is None else tensor.to(device))
 
 
@@ -67,6 +70,20 @@ def compression_types(module: Any, param_name: str) -> tuple[CompressionType, ..
     """What was done to a parameter before."""
     buffer = module._buffers.get(buffer_name(param_name, "compression_type"))
     return () if buffer is None else tuple(CompressionType(number) for number in buffer.tolist())
+
+
+def requires_plain(module: Any, param_name: str) -> None:
+    """Leave alone what `coremltools.convert` could not read after a palettization or quantization.
+
+    Raises
+    ------
+    Declined
+        When the parameter was palettized or quantized before.
+    """
+    for before in compression_types(module, param_name):
+        if before is not CompressionType.pruning:
+            done = {CompressionType.palettization: "palettized", CompressionType.quantization: "quantized"}[before]
+            raise Declined(f"it is {done} already")
 
 
 def register_metadata_version(model: Any) -> None:

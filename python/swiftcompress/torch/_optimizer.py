@@ -7,8 +7,9 @@ import copy
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -66,8 +67,9 @@ class BaseModelOptimizer:
 
     def __init__(self, model: Any, config: Any = None) -> None:
         operation = type(self).__name__
-        if not isinstance(model, torch.nn.Module):
-            raise TypeError(message(operation, "model", f"a {type(model).__name__}", "a torch.nn.Module"))
+        if not isinstance(model, torch.nn.Module) or isinstance(model, torch.jit.ScriptModule):
+            allowed = "a torch.nn.Module; a script can be made of the result"
+            raise TypeError(message(operation, "model", f"a {type(model).__name__}", allowed))
         if config is None:
             config = self._CONFIG()
         if not isinstance(config, self._CONFIG):
@@ -177,9 +179,15 @@ def _side_by_side(jobs: Sequence[Callable[[], Any]], threads: int) -> Iterator[A
             yield job()
         return
     pool = ThreadPoolExecutor(min(threads, len(jobs)))
+    # Few at a time: results wait in memory until those before them are written.
+    running: deque[Future[Any]] = deque()
     try:
-        for future in [pool.submit(job) for job in jobs]:
-            yield future.result()
+        for job in jobs:
+            running.append(pool.submit(job))
+            if len(running) > threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -101,7 +101,28 @@ def select(
     groups: dict[Any, list[Weight]] = {}
     for place in parameters(model):
         groups.setdefault(_memory(place.parameter), []).append(place)
-    return [_decide(tuple(places), config_of, supported) for places in groups.values()]
+    overlaps = _overlaps([places[0] for places in groups.values()])
+    return [_decide(tuple(places), config_of, supported, overlaps) for places in groups.values()]
+
+
+def _overlaps(places: list[Weight]) -> dict[str, str]:
+    """Names of parameters that have a part of their memory in common with another one, and its name."""
+    stretches: dict[Any, list[tuple[int, int, str]]] = {}
+    for place in places:
+        key = _memory(place.parameter)
+        if isinstance(key, tuple):
+            device, pointer, start, shape, strides = key
+            length = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+            stretches.setdefault((device, pointer), []).append((start, start + length, place.name))
+    found: dict[str, str] = {}
+    for stretch in stretches.values():
+        furthest = (-1, -1, "")
+        for each in sorted(stretch):
+            if each[0] < furthest[1]:
+                found.setdefault(furthest[2], each[2])
+                found[each[2]] = furthest[2]
+            furthest = max(furthest, each, key=lambda one: one[1])
+    return found
 
 
 def _memory(parameter: Any) -> Any:
@@ -117,7 +138,12 @@ def _memory(parameter: Any) -> Any:
     return parameter.device, pointer, parameter.storage_offset(), tuple(parameter.shape), parameter.stride()
 
 
-def _decide(places: tuple[Weight, ...], config_of: Callable[[str, Any], Any], supported: tuple[Any, ...]) -> Selected:
+def _decide(
+    places: tuple[Weight, ...],
+    config_of: Callable[[str, Any], Any],
+    supported: tuple[Any, ...],
+    overlaps: dict[str, str],
+) -> Selected:
     usable = tuple(place for place in places if place.parameter_name in weight_names(place.module, supported))
     if not usable:
         return Selected(places, (), None, _not_a_weight(places[0], supported))
@@ -128,6 +154,8 @@ def _decide(places: tuple[Weight, ...], config_of: Callable[[str, Any], Any], su
         reason = f"tied to {others}, and their configurations differ"
     elif configs[0] is None:
         reason = "no configuration applies to the module"
+    elif places[0].name in overlaps:
+        reason = f"a part of its memory is that of {overlaps[places[0].name]!r}"
     else:
         reason = _unusable(usable[0].parameter)
     return Selected(places, usable, configs[0], reason)
@@ -159,4 +187,6 @@ def _unusable(parameter: Any) -> str | None:
         return f"it has {parameter.ndim} axes; a weight has two or more"
     if parameter.numel() == 0:
         return "it has no elements"
+    if any(step == 0 and size > 1 for size, step in zip(parameter.shape, parameter.stride(), strict=True)):
+        return "several of its elements are one place in memory"
     return None

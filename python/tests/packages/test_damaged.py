@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import swiftcompress
 from conftest import HERE, sample
 from support import damage, ours
+from support.package_factory import mb, program_for, save
 
 FORMAT = {"ModelFormatError"}
 FORMAT_OR_FILE = {"ModelFormatError", "OSError"}
@@ -217,3 +221,31 @@ def _compressed(packages: Any, folder: Path) -> Path:
     return Path(
         ours.compress(packages("layers", "iOS18"), folder / "compressed.mlpackage", nbits=4, weight_threshold=0).path
     )
+
+
+def test_the_error_is_that_of_the_weight_whatever_the_threads(tmp_path: Path) -> None:
+    """A damaged blob after many small weights: what ends the compression is named, not the writing that it cancels."""
+    path = tmp_path / "late.mlpackage"
+    rng = np.random.default_rng(0)
+
+    @program_for("iOS18", [mb.TensorSpec(shape=(1, 64))])
+    def program(x: Any) -> Any:
+        for number in range(300):
+            weight = (rng.standard_normal((64, 64)) * 0.1).astype(np.float32)
+            x = mb.linear(x=x, weight=mb.const(val=weight, name=f"w_{number}"), name=f"y_{number}")
+        wide = (rng.standard_normal((4096, 64)) * 0.1).astype(np.float32)
+        x = mb.linear(x=x, weight=mb.const(val=wide, name="wide"), name="y_wide")
+        large = (rng.standard_normal((1024, 4096)) * 0.1).astype(np.float32)
+        return mb.linear(x=x, weight=mb.const(val=large, name="large"), name="y_large")
+
+    save(program, "iOS18", path)
+    (file,) = path.rglob("weight.bin")
+    data = bytearray(file.read_bytes())
+    size = 1024 * 4096 * 4
+    record = data.index(struct.pack("<IIQ", 0xDEADBEEF, 2, size))
+    struct.pack_into("<I", data, record + 4, 1)
+    file.write_bytes(data)
+    for threads in (1, 2, 2, 2, 2, 4, 4, 4, 4):
+        with pytest.raises(swiftcompress.ModelFormatError, match="found a blob of type"):
+            ours.run(path, tmp_path / "out.mlpackage", "quantize", {}, num_threads=threads)
+        assert not (tmp_path / "out.mlpackage").exists()

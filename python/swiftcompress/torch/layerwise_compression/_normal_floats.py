@@ -30,3 +30,5 @@ NORMAL_FLOATS = {
         np.float32,
     ),
 }
+for _entries in NORMAL_FLOATS.values():
+    _entries.setflags(write=False)

@@ -33,7 +33,7 @@ class _Seen:
 
 
 def units(model: Any, config: Any, batch: Any) -> Units:
-    """Run the model on a batch and see what its layers do; where it does not run, they are taken for a chain.
+    """Run the model on a batch and see what its layers do; those of a Sequential that does not run are taken for a chain.
 
     Parameters
     ----------
@@ -56,7 +56,10 @@ def units(model: Any, config: Any, batch: Any) -> Units:
         try:
             call(model, batch)
         except (TypeError, ValueError, RuntimeError):
-            # A Sequential does not run where a layer takes several results of the one before; as a chain it does.
+            # A Sequential does not run where a layer takes several results of the one before; as a chain it does. Any other
+            # model is run wrongly, or is wrong.
+            if not isinstance(model, torch.nn.Sequential):
+                raise
             return Units(list(candidates.items()), is_chain=True)
     calls: dict[str, int] = {}
     for each in seen:

@@ -92,9 +92,11 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
 
     def add_batch(self, inp: Any, out: Any) -> None:
         """Add a batch of inputs to the Hessian, 2 / n times the sum of x x^T; `out` is not needed."""
+        if inp.numel() == 0:  # an expert that no token reached
+            return
         rows = self._inputs(inp)
         if self._hessian is None:
-            self._hessian = torch.zeros((self._columns, self._columns), device=inp.device)
+            self._hessian = torch.zeros((self._columns, self._columns), dtype=torch.float32, device=inp.device)
         count = inp.shape[0] if inp.dim() > (3 if isinstance(self._layer, torch.nn.Conv2d) else 2) else 1
         self._hessian *= self._nsamples / (self._nsamples + count)
         self._nsamples += count
@@ -115,8 +117,9 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         return unfold(inp).permute([1, 0, 2]).flatten(1)
 
     def cleanup(self) -> None:
-        """Forget the batches."""
+        """Forget the batches, and what was computed from them."""
         self._nsamples, self._hessian = 0, None
+        self.factors = _columns.Factors()
 
     def compress(self) -> None:
         """Change the layer's weight, and give the layer the buffers that ``coremltools.convert`` reads.
@@ -218,7 +221,7 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         nbytes = -(-count * bits // 8) + scale.numel() * self._layer.weight.element_size()
         form: dict[str, Any] = {}
         if config.enable_normal_float:
-            lut = torch.from_numpy(NORMAL_FLOATS[bits]).reshape([1] * self._layer.weight.dim() + [-1, 1])
+            lut = torch.tensor(NORMAL_FLOATS[bits]).reshape([1] * self._layer.weight.dim() + [-1, 1])
             metadata = CompressionMetadata(
                 "weight",
                 lut=lut,

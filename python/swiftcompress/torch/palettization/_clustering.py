@@ -14,7 +14,7 @@ from swiftcompress import _native
 from swiftcompress.arrays.inputs import Array
 from swiftcompress.arrays.palettization import MODES
 from swiftcompress.arrays.quantization import MODES as QUANTIZATION_MODES
-from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, compression_types
+from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, requires_plain
 from swiftcompress.torch._optimizer import Compressed, to_array, to_tensor
 from swiftcompress.torch._selection import Declined, Weight
 from swiftcompress.torch.optimization_config import PalettizationGranularity
@@ -97,8 +97,7 @@ def palettize(weight: Weight, config: Any, importance: Any, threads: int) -> Com
 
 def _check(weight: Weight, config: Any) -> tuple[int, int]:
     """The group size (0: the whole tensor) and the length of an entry."""
-    if CompressionType.palettization in compression_types(weight.module, weight.parameter_name):
-        raise Declined("it is palettized already")
+    requires_plain(weight.module, weight.parameter_name)
     channels = weight.parameter.shape[config.channel_axis]
     vector = config.cluster_dim or 1
     group_size = 0

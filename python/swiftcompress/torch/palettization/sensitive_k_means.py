@@ -220,7 +220,7 @@ def _sensitivity_of(operation: str, selected: Selected, sensitivities: Any) -> A
         if not isinstance(sensitivity, torch.Tensor) or tuple(sensitivity.shape) != shape:
             found = f"{name!r} with {getattr(sensitivity, 'shape', type(sensitivity).__name__)}"
             raise ValueError(message(operation, "sensitivity", found, f"a tensor of shape {shape}"))
-        return sensitivity
+        return sensitivity if sensitivity.is_floating_point() else sensitivity.float()
     raise ValueError(message(operation, "sensitivity", f"nothing for {names[0]!r}", "a tensor for every weight"))
 
 
@@ -259,7 +259,12 @@ def _squared_gradients(
 @contextmanager
 def _as_before(model: Any, names: dict[Any, str]) -> Iterator[None]:
     """Afterwards buffers, gradients and `requires_grad` are what they were."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    # A module may write into a buffer, or put another tensor in its place.
+    buffers = [
+        (module, name, buffer, None if buffer is None else buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+    ]
     before = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _, _ in before:
         parameter.grad = None
@@ -269,8 +274,10 @@ def _as_before(model: Any, names: dict[Any, str]) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            for module, name, buffer, value in buffers:
+                if buffer is not None:
+                    buffer.copy_(value)
+                module._buffers[name] = buffer
         for parameter, gradient, requires in before:
             parameter.grad = gradient
             parameter.requires_grad_(requires)

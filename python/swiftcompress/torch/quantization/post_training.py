@@ -6,7 +6,7 @@ import torch
 
 from swiftcompress import _native
 from swiftcompress.arrays.quantization import MODES
-from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, compression_types
+from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, requires_plain
 from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, to_array, to_tensor
 from swiftcompress.torch._selection import Declined, Weight
 from swiftcompress.torch.optimization_config import OptimizationConfig, QuantizationGranularity
@@ -84,8 +84,7 @@ class PostTrainingQuantizer(ParameterCompressor):
 def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
     if config.weight_dtype == torch.float32:
         raise Declined("weight_dtype is float32")
-    if CompressionType.quantization in compression_types(weight.module, weight.parameter_name):
-        raise Declined("it is quantized already")
+    requires_plain(weight.module, weight.parameter_name)
     sizes = _block_sizes(weight, config)
     array, dtype = to_array(weight.parameter), weight.parameter.dtype
     mode = "linear_symmetric" if config.quantization_scheme is QuantizationScheme.symmetric else "linear"
