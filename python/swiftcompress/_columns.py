@@ -81,30 +81,23 @@ def upper_factor(hessian: Any, dampening: float) -> Any:
 
 
 class Factors:
-    """The last factor that was computed, for layers that get the same inputs: queries, keys and values of an attention.
+    """The last factor that was computed, for layers that get the same inputs: queries, keys and values of an attention."""
 
-    Parameters
-    ----------
-    compute
-        Makes a factor of a Hessian, which it may overwrite, and a dampening.
-    """
+    def __init__(self) -> None:
+        self._last: tuple[Any, float, Any, Any] | None = None
 
-    def __init__(self, compute: Callable[[Any, float], Any] = upper_factor) -> None:
-        self._compute = compute
-        self._last: tuple[Any, float, Any] | None = None
-
-    def find(self, hessian: Any, dampening: float) -> Any:
-        """The factor of a Hessian, if it is the last one; otherwise None."""
+    def find(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
+        """What `compute` makes of a Hessian, if it is the last one; otherwise None."""
         if self._last is None:
             return None
-        known, used, factor = self._last
-        same = used == dampening and known.shape == hessian.shape and torch.equal(known, hessian)
+        known, used, by, factor = self._last
+        same = used == dampening and by is compute and known.shape == hessian.shape and torch.equal(known, hessian)
         return factor if same else None
 
-    def make(self, hessian: Any, dampening: float) -> Any:
-        """The factor of a Hessian, which is kept: nobody may change it afterwards."""
-        factor = self._compute(hessian.clone(), dampening)
-        self._last = hessian, dampening, factor
+    def make(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
+        """What `compute` makes of a Hessian, which is kept: nobody may change it afterwards."""
+        factor = compute(hessian.clone(), dampening)
+        self._last = hessian, dampening, compute, factor
         return factor
 
 

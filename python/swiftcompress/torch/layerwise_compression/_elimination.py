@@ -9,7 +9,6 @@ V is the Cholesky factor of H with rows and columns reversed, reversed. In exact
 sums are in another order.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,9 +45,8 @@ def eliminate(
     group_size: int,
     grid_of: Callable[[int, int], _columns.Grid],
     pruning: _columns.Pruning | None = None,
-    block: int | None = None,
-) -> tuple[float, bool]:
-    """Compress the columns of `weight` in place, group after group.
+) -> tuple[Any, bool]:
+    """`_columns.eliminate` by another factor: compress the columns of `weight` in place, group after group.
 
     Parameters
     ----------
@@ -63,36 +61,29 @@ def eliminate(
         what they may become.
     pruning
         What becomes zero, group by group.
-    block
-        Where `grid_of` looks at blocks of so many columns that begin in the group: these are up to date to their ends.
 
     Returns
     -------
-    loss
-        trace((W - Q) H (W - Q)^T), H with what was added to it.
+    losses
+        float64, (rows): what each row adds to half of trace((W - Q) H (W - Q)^T), H with what was added to it.
     ties
         Whether n:m chose among equal elements that are not zero.
     """
-    columns = weight.shape[1]
+    rows, columns = weight.shape
     prune = pruning or _columns.Pruning()
     before, gap = weight.clone(), torch.empty_like(weight)
-    loss, ties = 0.0, False
+    losses, ties = np.zeros(rows), False
     for start in range(0, columns, group_size):
         stop = min(start + group_size, columns)
-        reach = stop if block is None else min(math.ceil(stop / block) * block, columns)
-        square = upper[start:reach, start:reach]
-        inverse = torch.linalg.solve_triangular(square, torch.eye(reach - start), upper=True)
+        group = weight[:, start:stop]
+        inverse = torch.linalg.solve_triangular(upper[start:stop, start:stop], torch.eye(stop - start), upper=True)
         if start > 0:
-            errors = gap[:, :start].mm(upper[:start, start:reach])
-            weight[:, start:reach].addmm_(errors, inverse)
-        grid = grid_of(start, stop)
-        weight[:, stop:reach] = before[:, stop:reach]
-        factor = inverse[: stop - start, : stop - start].contiguous().numpy()
-        _, added, tied = _columns.eliminate_group(weight[:, start:stop], factor, grid, prune)
-        torch.sub(before[:, start:stop], weight[:, start:stop], out=gap[:, start:stop])
-        loss += 2 * float(np.sum(added))
+            group.addmm_(gap[:, :start].mm(upper[:start, start:stop]), inverse)
+        _, added, tied = _columns.eliminate_group(group, inverse.contiguous().numpy(), grid_of(start, stop), prune)
+        torch.sub(before[:, start:stop], group, out=gap[:, start:stop])
+        losses += added
         ties = ties or tied
-    return loss, ties
+    return losses, ties
 
 
 def quadratic(matrix: Any, hessian: Any) -> float:

@@ -84,7 +84,9 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
 
     The Hessian is factored once: its own upper factor takes the place of that of its inverse, which coremltools finds by two
     factorizations and an inverse. The arithmetic is the same but for the order of sums in float32. So codes differ from
-    coremltools' only where an element lies between two codes but for rounding; weights without a grid, in their last digits.
+    coremltools' only where an element lies halfway between two but for rounding; weights without a grid, in their last digits.
+    Blocks whose ranges are found on the way take coremltools' steps and have its bits: the greatest magnitude of such a block
+    lies halfway between two codes.
 
     Parameters
     ----------
@@ -120,7 +122,7 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         self._nsamples = 0
         self._hessian: Any = None
         self.loss = self.relative_loss = 0.0
-        self.factors = _columns.Factors(_elimination.root)
+        self.factors = _columns.Factors()
         self.products: Products | None = None
         self._notes: list[str] = []
         # What the elimination has for the loss, and what was added to the diagonal of the Hessian for it.
@@ -228,18 +230,18 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         apart = added * float(torch.linalg.vector_norm(gap)) ** 2 + float(torch.linalg.vector_norm(gap[:, dead])) ** 2
         return total - apart if total > 1.1 * apart else None
 
-    def _factor(self, hessian: Any) -> tuple[Any, float]:
-        """The upper factor and its dampening; in double precision, and with more of it, where it takes that."""
+    def _factor(self, hessian: Any, compute: Callable[[Any, float], Any]) -> tuple[Any, float]:
+        """A factor and its dampening; in double precision, and with more of it, where it takes that."""
         try:
             dampening = self._config.hessian_dampening
-            found = self.factors.find(hessian, dampening)
-            return (self.factors.make(hessian, dampening) if found is None else found), dampening
+            found = self.factors.find(hessian, dampening, compute)
+            return (self.factors.make(hessian, dampening, compute) if found is None else found), dampening
         except torch.linalg.LinAlgError:
             pass
         for times in _DAMPENINGS:
             dampening = times * max(self._config.hessian_dampening, 1e-4)
             try:
-                factor = _elimination.root(hessian.double(), dampening).float()
+                factor = compute(hessian.double(), dampening).float()
             except torch.linalg.LinAlgError:
                 continue
             self._notes.append(f"Hessian factored in double precision with a dampening of {dampening:g}")
@@ -258,15 +260,18 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         )
 
     def _eliminate(
-        self, weight: Any, hessian: Any, grid_of: Any, *, pruning: Any = None, block: int | None = None
+        self, weight: Any, hessian: Any, grid_of: Any, *, pruning: Any = None, exactly: bool = False
     ) -> None:
-        factor, dampening = self._factor(hessian)
+        """Compress the columns; `exactly`: by coremltools' steps, for its bits."""
+        room = _columns if exactly else _elimination
+        mean = float(torch.diag(hessian).mean())
+        factor, dampening = self._factor(hessian, _columns.upper_factor if exactly else _elimination.root)
         size = self._config.processing_group_size
         try:
-            loss, _ = _elimination.eliminate(weight, factor, size, grid_of, pruning, block)
+            losses, _ = room.eliminate(weight, factor, size, grid_of, pruning)
         except ValueError as error:
             raise Declined(str(error)) from error
-        self._found = loss, dampening * float(torch.diag(hessian).mean())
+        self._found = 2 * float(losses.sum()), dampening * mean
 
     def _quantized(
         self, weight: Any, parameters: Any, before: tuple[Any, ...], *, nonzero: int | None = None
@@ -366,7 +371,8 @@ class GPTQ(OBSCompressionAlgorithm):
                 parameters.fix(order)
             weight, hessian = weight[:, order], hessian[order][:, order]
             parameters.weight = weight
-        self._eliminate(weight, hessian, parameters.of, block=block if order is None else None)
+        # A block's range makes one of its elements lie halfway between two codes: there rounding would decide.
+        self._eliminate(weight, hessian, parameters.of, exactly=block is not None and order is None)
         if order is not None:
             weight = weight[:, torch.argsort(order)]
         done = self._quantized(weight, parameters, ())

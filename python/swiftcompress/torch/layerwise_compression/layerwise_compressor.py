@@ -27,7 +27,7 @@ from swiftcompress.torch._optimizer import (
 )
 from swiftcompress.torch._report import TorchReport
 from swiftcompress.torch._selection import Declined, Selected, select
-from swiftcompress.torch.layerwise_compression import _elimination, _plan
+from swiftcompress.torch.layerwise_compression import _plan
 from swiftcompress.torch.layerwise_compression.algorithms import (
     LayerwiseCompressionAlgorithm,
     OBSCompressionAlgorithm,
@@ -240,7 +240,7 @@ class _Run:
 
     def _compress(self, name: str, unit: Any) -> None:
         """Compress the weights of a layer, but those that a later layer has too."""
-        factors = Factors(_elimination.root)
+        factors = Factors()
         for module_name, module in unit.named_modules(prefix=name):
             work = self.by_module.get(id(module))
             if work is None:
