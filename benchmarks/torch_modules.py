@@ -155,15 +155,14 @@ def squared_error(model: Any, done: Any, importance: dict[str, Any] | None) -> f
     return total
 
 
-@torch.no_grad()
 def output_errors(model: Any, done: Any, inputs: Any) -> list[float]:
     """The squared errors of the outputs of each layer, for inputs of its own or for what the layers before it make of them."""
     x, errors = inputs, []
     for number, layer in enumerate(model):
         x = inputs[number] if isinstance(inputs, list) else x
-        gap = (done[number].weight - layer.weight).double()
+        gap = (done[number].weight - layer.weight).detach().double()
         errors.append(float(x.double().mm(gap.t()).square().sum()))
-        x = done[number](x)
+        x = done[number](x).detach()
     return errors
 
 

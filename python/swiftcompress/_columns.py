@@ -284,9 +284,7 @@ def eliminate(
     return losses, ties
 
 
-def eliminate_group(
-    weight: Any, factor: Any, grid: Grid, pruning: Pruning, threads: int = 0
-) -> tuple[Any, Any, bool]:
+def eliminate_group(weight: Any, factor: Any, grid: Grid, pruning: Pruning, threads: int = 0) -> tuple[Any, Any, bool]:
     """Compress one group of columns in place.
 
     Parameters

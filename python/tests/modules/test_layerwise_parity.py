@@ -69,8 +69,8 @@ def codes(layer: Any) -> Any:
     """Whole numbers, or the places of table entries; None where there is no grid."""
     weight, scale, lut = layer.weight.detach().double(), buffer(layer, "quantization_scale"), buffer(layer, "lut")
     if lut is not None:
-        entries = (weight / buffer(layer, "palettization_scale").double().reshape(-1, *[1] * (weight.dim() - 1)))[..., None]
-        return (entries - lut.flatten().double()).abs().argmin(-1)
+        steps = buffer(layer, "palettization_scale").double().reshape(-1, *[1] * weight.dim())
+        return (weight[..., None] / steps - lut.flatten().double()).abs().argmin(-1)
     if scale is None:
         return None
     zero, columns = buffer(layer, "zero_point"), weight.flatten(1)
