@@ -84,20 +84,20 @@ class Factors:
     """The last factor that was computed, for layers that get the same inputs: queries, keys and values of an attention."""
 
     def __init__(self) -> None:
-        self._last: tuple[Any, float, Any] | None = None
+        self._last: tuple[Any, float, Any, Any] | None = None
 
-    def find(self, hessian: Any, dampening: float) -> Any:
-        """`upper_factor` of a Hessian, if it is the last one; otherwise None."""
+    def find(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
+        """What `compute` makes of a Hessian, if it is the last one; otherwise None."""
         if self._last is None:
             return None
-        known, used, factor = self._last
-        same = used == dampening and known.shape == hessian.shape and torch.equal(known, hessian)
+        known, used, by, factor = self._last
+        same = used == dampening and by is compute and known.shape == hessian.shape and torch.equal(known, hessian)
         return factor if same else None
 
-    def make(self, hessian: Any, dampening: float) -> Any:
-        """`upper_factor` of a Hessian, which is kept: nobody may change it afterwards."""
-        factor = upper_factor(hessian.clone(), dampening)
-        self._last = hessian, dampening, factor
+    def make(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
+        """What `compute` makes of a Hessian, which is kept: nobody may change it afterwards."""
+        factor = compute(hessian.clone(), dampening)
+        self._last = hessian, dampening, compute, factor
         return factor
 
 
@@ -273,22 +273,43 @@ def eliminate(
         stop = min(start + group_size, columns)
         grid = grid_of(start, stop)
         square = factor[start:stop, start:stop].contiguous().numpy()
-        # fmt: off
-        errors, added, tied = _native.eliminate_columns(
-            weight[:, start:stop].numpy(), square,
-            grid.kind, float(grid.max_code), grid.sets, grid.set_of_column, _array(grid.scale), _array(grid.zero_point),
-            _array(grid.tables), grid.entries, grid.rows_per_table,
-            prune.kind, prune.share, prune.n, prune.m, threads,
-        )
-        # fmt: on
+        errors, added, tied = eliminate_group(weight[:, start:stop], square, grid, prune, threads)
         losses += added
-        ties = ties or bool(tied)
+        ties = ties or tied
         if stop < columns:
             # Fresh memory for each product would take as long as the product.
             carried = product[: rows * (columns - stop)].view(rows, columns - stop)
             torch.mm(torch.from_numpy(errors), factor[start:stop, stop:], out=carried)
             weight[:, stop:] -= carried
     return losses, ties
+
+
+def eliminate_group(weight: Any, factor: Any, grid: Grid, pruning: Pruning, threads: int = 0) -> tuple[Any, Any, bool]:
+    """Compress one group of columns in place.
+
+    Parameters
+    ----------
+    weight
+        float32 tensor, (rows, columns of the group), rows in one piece.
+    factor
+        float32 array: the group's square of the upper factor.
+    grid, pruning, threads
+        See `eliminate`.
+
+    Returns
+    -------
+    errors, losses, ties
+        Arrays of the columns' errors and of the rows' losses; whether n:m chose among equal elements that are not zero.
+    """
+    # fmt: off
+    errors, losses, ties = _native.eliminate_columns(
+        weight.numpy(), factor,
+        grid.kind, float(grid.max_code), grid.sets, grid.set_of_column, _array(grid.scale), _array(grid.zero_point),
+        _array(grid.tables), grid.entries, grid.rows_per_table,
+        pruning.kind, pruning.share, pruning.n, pruning.m, threads,
+    )
+    # fmt: on
+    return errors, losses, bool(ties)
 
 
 def _array(numbers: Any) -> Any:

@@ -204,6 +204,69 @@ def test_what_is_left_alone() -> None:
     assert "output error" in str(next(r.note for r in compressor.report.weights if r.name == "2.weight"))
 
 
+class Attention(torch.nn.Module):
+    """Three layers of one input, and one of an input that is changed in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.out = (torch.nn.Linear(24, 24) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        x = x.clone()
+        hidden = self.q(x) * self.k(x) + self.v(x)
+        x += 1
+        return hidden + self.out(x)
+
+
+@pytest.mark.parametrize("settings", [UINT4, {"algorithm": "sparse_gpt", "weight_dtype": "float32"}], ids=str)
+def test_layers_that_share_their_inputs(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The product of the inputs is computed once, as long as they stay the same."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Attention(), torch.nn.ReLU())
+    data = [torch.randn(4, 30, 24) for _ in range(3)]
+    seen, inputs = [], GPTQ._inputs
+    for kind in (GPTQ, SparseGPT):
+        monkeypatch.setattr(kind, "_inputs", lambda self, inp: seen.append(self) or inputs(self, inp))
+    compressed, compressor = run(model, {"global_config": settings}, data)
+    assert len(seen) == 2 * len(data)
+    kinds = {"gptq": (GPTQ, ModuleGPTQConfig), "sparse_gpt": (SparseGPT, ModuleSparseGPTConfig)}
+    kind, config = kinds[settings["algorithm"]]
+    for name in ("q", "k", "v", "out"):
+        alone = copy.deepcopy(getattr(model[0], name))
+        algorithm = kind(alone, config(weight_dtype=settings["weight_dtype"]))
+        for x in data:
+            algorithm.add_batch(x + (name == "out"), None)
+        algorithm.compress()
+        assert torch.equal(alone.weight, getattr(compressed[0], name).weight)
+        assert compressor.losses[f"0.{name}.weight"].loss == algorithm.loss
+
+
+@pytest.mark.parametrize("dampening", [0.01, 10.0])
+@pytest.mark.parametrize("block", [None, 8])
+@pytest.mark.parametrize("order", [False, True])
+def test_the_loss_is_that_of_the_outputs(dampening: float, block: int | None, order: bool) -> None:
+    """Whatever was added to the Hessian, and with inputs that are always zero."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(48, 32, bias=False)
+    before, x = layer.weight.detach().double(), torch.randn(200, 48)
+    x[:, 5] = 0
+    settings: dict[str, Any] = {} if block is None else {"granularity": "per_block", "block_size": block}
+    config = ModuleGPTQConfig(
+        weight_dtype="uint4",
+        hessian_dampening=dampening,
+        quantization_scheme="affine",
+        use_activation_order_heuristic=order,
+        **settings,
+    )
+    algorithm = GPTQ(layer, config)
+    algorithm.add_batch(x, None)
+    algorithm.compress()
+    outputs = [x.double() @ weight.T for weight in (before, layer.weight.detach().double())]
+    loss, signal = 2 * (outputs[0] - outputs[1]).square().sum(), 2 * outputs[0].square().sum()
+    assert algorithm.loss == pytest.approx(float(loss), rel=1e-4)
+    assert algorithm.relative_loss == pytest.approx(float(loss / signal), rel=1e-4)
+
+
 def test_a_hessian_that_is_not_definite() -> None:
     """Channels that depend on each other, and no dampening: float32 fails, double precision with a little more does."""
     torch.manual_seed(0)

@@ -1,4 +1,7 @@
-"""`LayerwiseCompressor` beside coremltools' class: every buffer and weight, bit for bit."""
+"""`LayerwiseCompressor` beside coremltools' class: equal codes and zeros, and outputs that are no farther off.
+
+There are more inputs than columns: then the order of sums in float32 does not decide about a code.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def chain() -> Any:
 
 def images(count: int = 5) -> list[Any]:
     rng = torch.Generator().manual_seed(1)
-    return [torch.randn(6, 4, 9, 9, generator=rng) for _ in range(count)]
+    return [torch.randn(128, 4, 9, 9, generator=rng) for _ in range(count)]
 
 
 def both(model: Any, values: dict[str, Any], data: list[Any]) -> tuple[Any, Any]:
@@ -56,6 +59,70 @@ def both(model: Any, values: dict[str, Any], data: list[Any]) -> tuple[Any, Any]
         compressor = room.LayerwiseCompressor(model, room.LayerwiseCompressorConfig.from_dict(values))
         found.append(compressor.compress(data, device="cpu"))
     return found[0], found[1]
+
+
+def buffer(layer: Any, name: str) -> Any:
+    return dict(layer.named_buffers()).get(f"_COREML_/weight/{name}")
+
+
+def codes(layer: Any) -> Any:
+    """Whole numbers, or the places of table entries; None where there is no grid."""
+    weight, scale, lut = layer.weight.detach().double(), buffer(layer, "quantization_scale"), buffer(layer, "lut")
+    if lut is not None:
+        steps = buffer(layer, "palettization_scale").double().reshape(-1, *[1] * weight.dim())
+        return (weight[..., None] / steps - lut.flatten().double()).abs().argmin(-1)
+    if scale is None:
+        return None
+    zero, columns = buffer(layer, "zero_point"), weight.flatten(1)
+    each = columns.shape[1] // scale.shape[1]
+    scale, zero = (numbers.double().repeat_interleave(each, 1) for numbers in (scale, zero))
+    return torch.round(columns / scale + zero)
+
+
+def output_error(layer: Any, weight: Any, seen: list[Any]) -> float:
+    """The squared error of a compressed layer's outputs for what it saw."""
+    gap, total = (layer.weight.detach() - weight).double(), 0.0
+    for x in seen:
+        if isinstance(layer, torch.nn.Conv2d):
+            options = {"padding": layer.padding, "stride": layer.stride, "dilation": layer.dilation}
+            out = torch.nn.functional.conv2d(x.double(), gap, **options)
+        else:
+            out = torch.nn.functional.linear(x.double(), gap)
+        total += float(out.square().sum())
+    return total
+
+
+def assert_alike(model: Any, mine: Any, expected: Any, data: list[Any]) -> int:
+    """Equal codes and zeros, no greater error of the outputs. Returns how many weights were compared."""
+    __tracebackhide__ = True
+    first, second = mine.state_dict(), expected.state_dict()
+    assert list(first) == list(second)
+    for name, value in second.items():
+        assert first[name].dtype == value.dtype, name
+        torch.testing.assert_close(first[name], value, rtol=1e-5, atol=float("inf") if name.endswith("weight") else 0)
+    seen: dict[str, list[Any]] = {}
+    handles, layers = [], {}
+    for name, layer in expected.named_modules():
+        if buffer(layer, "compression_type") is not None:
+            layers[name], seen[name] = layer, []
+            handles.append(layer.register_forward_pre_hook(lambda _, given, name=name: seen[name].append(given[0])))
+    with torch.no_grad():
+        for batch in data:
+            expected(batch)
+    for handle in handles:
+        handle.remove()
+    for name, theirs_ in layers.items():
+        ours_, before = mine.get_submodule(name), model.get_submodule(name).weight.detach()
+        found, wanted = codes(ours_), codes(theirs_)
+        if wanted is None:
+            assert torch.equal(ours_.weight == 0, theirs_.weight == 0), name
+            gap = (ours_.weight - theirs_.weight).abs().max()
+            assert float(gap) <= 2e-5 * float(theirs_.weight.abs().max()), name
+        else:
+            assert torch.equal(found, wanted), name
+        errors = [output_error(layer, before, seen[name]) for layer in (ours_, theirs_)]
+        assert errors[0] <= errors[1] * (1 + 1e-5), (name, errors)
+    return len(layers)
 
 
 def check(settings: dict[str, Any], algorithm: str) -> None:
@@ -71,7 +138,9 @@ def check(settings: dict[str, Any], algorithm: str) -> None:
         assert {record.reason for record in compressor.report.declined} >= {"weight_dtype is float32"}
         return
     mine, expected = both(model, values, images())
-    assert assert_same_state(mine, expected) >= 12
+    assert assert_alike(model, mine, expected, images()[:4]) == 4
+    if "block_size" in settings and "use_activation_order_heuristic" not in settings:
+        assert_same_state(mine, expected)
     assert not torch.equal(mine[0].weight, model[0].weight)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -93,15 +162,16 @@ def test_names_and_types() -> None:
         "global_config": {"algorithm": "gptq", "weight_dtype": "uint8"},
     }
     mine, expected = both(chain(), values, images())
-    assert_same_state(mine, expected)
+    assert assert_alike(chain(), mine, expected, images()[:4]) == 3
     assert torch.equal(mine[2].weight, chain()[2].weight)
 
 
 def test_other_types() -> None:
     for dtype in (torch.bfloat16, torch.float64):
         values = {"global_config": {"algorithm": "gptq", "weight_dtype": "uint4"}}
-        mine, expected = both(chain().to(dtype), values, [each.to(dtype) for each in images()])
-        assert_same_state(mine, expected)
+        data = [each.to(dtype) for each in images()]
+        mine, expected = both(chain().to(dtype), values, data)
+        assert assert_alike(chain().to(dtype), mine, expected, data) == 4
 
 
 class Decoder(torch.nn.Module):
@@ -141,7 +211,7 @@ def test_the_layers_of_a_decoder() -> None:
         "calibration_nsamples": 3,
     }
     mine, expected = both(model, values, data)
-    assert_same_state(mine, expected)
+    assert assert_alike(model, mine, expected, data[:3]) == 6
     assert not torch.equal(mine.layers[2].down.weight, model.layers[2].down.weight)
     assert torch.equal(mine.head.weight, model.head.weight)
     # The same without the cacher, which coremltools needs: then the model is run up to each layer.

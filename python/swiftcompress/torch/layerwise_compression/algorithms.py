@@ -1,11 +1,12 @@
 """GPTQ and SparseGPT of one layer.
 
-Results are those of coremltools 9.0 (``coremltools/optimize/torch/layerwise_compression/algorithms.py``, BSD-3-Clause), bit for
-bit, where it has one: torch computes Hessians and factors in the same way, the engine the columns.
+Results are those of coremltools 9.0 (``coremltools/optimize/torch/layerwise_compression/algorithms.py``, BSD-3-Clause) within the
+order of sums in float32, where it has one: Hessians are the same bits, the Hessian is factored once instead of three times.
 """
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from swiftcompress.arrays.palettization import palettize
 from swiftcompress.torch._metadata import CompressionMetadata, CompressionType
 from swiftcompress.torch._optimizer import Compressed
 from swiftcompress.torch._selection import Declined
+from swiftcompress.torch.layerwise_compression import _elimination
 from swiftcompress.torch.layerwise_compression._normal_floats import NORMAL_FLOATS
 from swiftcompress.torch.layerwise_compression._registry import Registry
 from swiftcompress.torch.optimization_config import QuantizationGranularity
@@ -44,10 +46,47 @@ class LayerwiseCompressionAlgorithm(Registry):
         """Forget the batches."""
 
 
+class Products:
+    """The last product of inputs with themselves, for layers that get the same tensor: queries, keys and values of an attention."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, int, float, Any] | None = None
+
+    def find(self, inp: Any, factor: float, compute: Callable[[], Any]) -> Any:
+        """What `compute` makes of the inputs times `factor`, or made of the same ones when last asked."""
+        if inp.is_inference():
+            # Nothing tells whether such a tensor has changed.
+            return compute()
+        if self._last is not None:
+            known, version, used, product = self._last
+            if used == factor and known._version == version and _is_same(known, inp):
+                return product
+        product = compute()
+        self._last = inp, inp._version, factor, product
+        return product
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two tensors are views of the same elements."""
+    return bool(
+        first.data_ptr() == second.data_ptr()
+        and first.shape == second.shape
+        and first.stride() == second.stride()
+        and first.dtype == second.dtype
+        and first.device == second.device
+    )
+
+
 class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     """What GPTQ and SparseGPT have in common: the Hessian of the squared error of a layer's outputs.
 
     Frantar, Singh and Alistarh, "Optimal Brain Compression", 2022, arXiv:2208.11580.
+
+    The Hessian is factored once: its own upper factor takes the place of that of its inverse, which coremltools finds by two
+    factorizations and an inverse. The arithmetic is the same but for the order of sums in float32. So codes differ from
+    coremltools' only where an element lies halfway between two but for rounding; weights without a grid, in their last digits.
+    Blocks whose ranges are found on the way take coremltools' steps and have its bits: the greatest magnitude of such a block
+    lies halfway between two codes.
 
     Parameters
     ----------
@@ -61,8 +100,9 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     loss
         After `compress`: the sum of the squared errors of the outputs for the inputs, times 2 over their number,
         trace((W - Q) H (W - Q)^T).
-    factors
-        Where factors of Hessians are kept; algorithms of layers with the same inputs may share it.
+    factors, products
+        Where factors of Hessians and products of inputs are kept; algorithms of layers with the same inputs may share them.
+        Without `products`, the default, none are kept.
     relative_loss
         The same over trace(W H W^T): noise over signal of the outputs, bias aside. 0 where the inputs are zeros.
 
@@ -83,7 +123,10 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         self._hessian: Any = None
         self.loss = self.relative_loss = 0.0
         self.factors = _columns.Factors()
+        self.products: Products | None = None
         self._notes: list[str] = []
+        # What the elimination has for the loss, and what was added to the diagonal of the Hessian for it.
+        self._found: tuple[float, float] | None = None
 
     @property
     def has_batches(self) -> bool:
@@ -94,14 +137,19 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         """Add a batch of inputs to the Hessian, 2 / n times the sum of x x^T; `out` is not needed."""
         if inp.numel() == 0:  # an expert that no token reached
             return
-        rows = self._inputs(inp)
         if self._hessian is None:
             self._hessian = torch.zeros((self._columns, self._columns), dtype=torch.float32, device=inp.device)
         count = inp.shape[0] if inp.dim() > (3 if isinstance(self._layer, torch.nn.Conv2d) else 2) else 1
         self._hessian *= self._nsamples / (self._nsamples + count)
         self._nsamples += count
-        rows = math.sqrt(2 / self._nsamples) * rows.float()
-        self._hessian += rows.matmul(rows.t())
+        factor = math.sqrt(2 / self._nsamples)
+
+        def product() -> Any:
+            rows = factor * self._inputs(inp).float()
+            return rows.matmul(rows.t())
+
+        shares = self.products is not None and isinstance(self._layer, torch.nn.Linear)
+        self._hessian += self.products.find(inp, factor, product) if shares and self.products else product()
 
     def _inputs(self, inp: Any) -> Any:
         """What the weight's columns are multiplied by, a row for each column."""
@@ -148,17 +196,19 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         with torch.no_grad():
             weight = self._layer.weight.detach().cpu().flatten(1).to(torch.float32, copy=True)
             weight = weight.contiguous()
-            if not bool(torch.isfinite(weight).all()):
+            if not _is_finite(weight):
                 raise Declined("the weight has an element that is not finite")
             if self._hessian is None:
                 raise Declined("no input reached the module")
             hessian = self._hessian.cpu()
-            if not bool(torch.isfinite(hessian).all()):
+            if not _is_finite(hessian):
                 raise Declined("the inputs of the module are not finite, or their squares are not")
-            before, exact = weight.clone(), hessian.clone()
-            self._notes = []
+            before = weight.clone()
+            self._notes, self._found = [], None
             done = self._result(weight, hessian.clone())
-            self._measure(before, done.value.flatten(1).float(), exact)
+            if done.value.dtype != torch.float32:
+                self._found = None
+            self._measure(before, done.value.flatten(1).float(), hessian)
         text = f"output error {100 * self.relative_loss:.3g} %"
         return replace(done, note="; ".join([text, *self._notes]))
 
@@ -168,26 +218,37 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
 
     def _measure(self, before: Any, after: Any, hessian: Any) -> None:
         gap = before - after
-        self.loss = float((gap.matmul(hessian) * gap).sum(dtype=torch.float64))
-        signal = float((before.matmul(hessian) * before).sum(dtype=torch.float64))
+        signal = _elimination.quadratic(before, hessian)
+        loss = None if self._found is None else self._undamped(gap, after, hessian)
+        self.loss = _elimination.quadratic(gap, hessian) if loss is None else loss
         self.relative_loss = self.loss / signal if signal > 0 else 0.0
 
-    def _factor(self, hessian: Any) -> Any:
-        """The upper factor of the inverse; in double precision, and with more dampening, where it takes that."""
+    def _undamped(self, gap: Any, after: Any, hessian: Any) -> float | None:
+        """The loss without what was added to the Hessian; None where that is most of it, as the rest would be rounding."""
+        assert self._found is not None
+        total, added = self._found
+        # Columns that are always multiplied by 0 became 0 first, and count once more; see `_remove_dead`.
+        dead = torch.diag(hessian) == 0
+        gap[:, dead] = after[:, dead]
+        apart = added * float(torch.linalg.vector_norm(gap)) ** 2 + float(torch.linalg.vector_norm(gap[:, dead])) ** 2
+        return total - apart if total > 1.1 * apart else None
+
+    def _factor(self, hessian: Any, compute: Callable[[Any, float], Any]) -> tuple[Any, float]:
+        """A factor and its dampening; in double precision, and with more of it, where it takes that."""
         try:
             dampening = self._config.hessian_dampening
-            found = self.factors.find(hessian, dampening)
-            return self.factors.make(hessian, dampening) if found is None else found
+            found = self.factors.find(hessian, dampening, compute)
+            return (self.factors.make(hessian, dampening, compute) if found is None else found), dampening
         except torch.linalg.LinAlgError:
             pass
         for times in _DAMPENINGS:
             dampening = times * max(self._config.hessian_dampening, 1e-4)
             try:
-                factor = _columns.upper_factor(hessian.double(), dampening).float()
+                factor = compute(hessian.double(), dampening).float()
             except torch.linalg.LinAlgError:
                 continue
             self._notes.append(f"Hessian factored in double precision with a dampening of {dampening:g}")
-            return factor
+            return factor, dampening
         raise Declined("the Hessian of the inputs is not positive definite; a larger hessian_dampening may help")
 
     def _parameters(self, weight: Any, granularity: Any, block: int | None) -> _columns.Parameters:
@@ -201,14 +262,19 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
             table=NORMAL_FLOATS[bits] if self._config.enable_normal_float else None,
         )
 
-    def _eliminate(self, weight: Any, hessian: Any, grid_of: Any, pruning: Any = None) -> bool:
-        factor = self._factor(hessian)
+    def _eliminate(
+        self, weight: Any, hessian: Any, grid_of: Any, *, pruning: Any = None, exactly: bool = False
+    ) -> None:
+        """Compress the columns; `exactly`: by coremltools' steps, for its bits."""
+        room = _columns if exactly else _elimination
+        mean = float(torch.diag(hessian).mean())
+        factor, dampening = self._factor(hessian, _columns.upper_factor if exactly else _elimination.root)
         size = self._config.processing_group_size
         try:
-            _, ties = _columns.eliminate(weight, factor, size, grid_of, pruning)
+            losses, _ = room.eliminate(weight, factor, size, grid_of, pruning)
         except ValueError as error:
             raise Declined(str(error)) from error
-        return ties
+        self._found = 2 * float(losses.sum()), dampening * mean
 
     def _quantized(
         self, weight: Any, parameters: Any, before: tuple[Any, ...], *, nonzero: int | None = None
@@ -246,6 +312,12 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
 
     def _shaped(self, weight: Any) -> Any:
         return weight.reshape(self._layer.weight.shape).to(self._layer.weight.dtype)
+
+
+def _is_finite(matrix: Any) -> bool:
+    # A NaN is the least and the greatest of all.
+    least, greatest = torch.aminmax(matrix)
+    return math.isfinite(float(least)) and math.isfinite(float(greatest))
 
 
 def _remove_dead(weight: Any, hessian: Any) -> None:
@@ -302,7 +374,8 @@ class GPTQ(OBSCompressionAlgorithm):
                 parameters.fix(order)
             weight, hessian = weight[:, order], hessian[order][:, order]
             parameters.weight = weight
-        self._eliminate(weight, hessian, parameters.of)
+        # A block's range makes one of its elements lie halfway between two codes: there rounding would decide.
+        self._eliminate(weight, hessian, parameters.of, exactly=block is not None and order is None)
         if order is not None:
             weight = weight[:, torch.argsort(order)]
         done = self._quantized(weight, parameters, ())
@@ -394,12 +467,12 @@ class SparseGPT(OBSCompressionAlgorithm):
             pruning = _columns.Pruning(_columns.KEEP_N_OF_M, n=n, m=m)
             scheme = f"{n} of {m} zero"
         free = _columns.Grid()
-        self._eliminate(weight, hessian, parameters.of if parameters else lambda start, stop: free, pruning)
+        self._eliminate(weight, hessian, parameters.of if parameters else lambda start, stop: free, pruning=pruning)
         if config.weight_dtype == torch.float16:
-            weight = weight.half().float()
-            if not bool(torch.isfinite(weight).all()):
+            weight, self._found = weight.half().float(), None
+            if not _is_finite(weight):
                 raise Declined("an element is beyond the range of float16")
-        nonzero = int(torch.count_nonzero(weight))
+        nonzero = int(np.count_nonzero(weight.numpy()))
         mask = -(-weight.numel() // 8)
         if parameters is not None:
             done = self._quantized(weight, parameters, (CompressionType.pruning,), nonzero=nonzero)
@@ -414,10 +487,13 @@ class SparseGPT(OBSCompressionAlgorithm):
 
 def _sparsities(weight: Any) -> dict[str, float]:
     """The shares of rows, of elements and of pairs of neighbours in two rows that are zeros; -1 where rows are odd."""
-    zeros = weight == 0
-    pairs = zeros.unflatten(0, (-1, 2)).all(1) if len(zeros) % 2 == 0 else None
+    zeros = weight.numpy() == 0
     return {
-        "structured_weight_sparsity": float(zeros.all(1).float().mean()),
-        "unstructured_weight_sparsity": float(zeros.float().mean()),
-        "block2_weight_sparsity": -1 if pairs is None else float(pairs.float().mean()),
+        "structured_weight_sparsity": _share(zeros.all(1)),
+        "unstructured_weight_sparsity": _share(zeros),
+        "block2_weight_sparsity": -1 if len(zeros) % 2 else _share(zeros[::2] & zeros[1::2]),
     }
+
+
+def _share(found: Any) -> float:
+    return float(np.count_nonzero(found) / found.size)

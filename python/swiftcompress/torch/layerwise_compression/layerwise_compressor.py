@@ -31,6 +31,7 @@ from swiftcompress.torch.layerwise_compression import _plan
 from swiftcompress.torch.layerwise_compression.algorithms import (
     LayerwiseCompressionAlgorithm,
     OBSCompressionAlgorithm,
+    Products,
 )
 from swiftcompress.torch.layerwise_compression.config import LayerwiseCompressorConfig
 from swiftcompress.torch.layerwise_compression.input_cacher import batches, call
@@ -222,9 +223,13 @@ class _Run:
     def _watched(self, unit: Any) -> Iterator[bool]:
         """While this lasts, modules to be compressed tell their inputs; gives whether there are any."""
         modules = [module for module in unit.modules() if id(module) in self.by_module]
+        products = Products()
         with ExitStack() as stack:
             for module in modules:
                 algorithm = self.by_module[id(module)].algorithm
+                if isinstance(algorithm, OBSCompressionAlgorithm):
+                    algorithm.products = products
+                    stack.callback(setattr, algorithm, "products", None)
 
                 def note(_: Any, arguments: Any, keywords: Any, out: Any, algorithm: Any = algorithm) -> None:
                     given = arguments[0] if arguments else keywords["input"]
