@@ -148,8 +148,8 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
             rows = factor * self._inputs(inp).float()
             return rows.matmul(rows.t())
 
-        shares = self.products is not None and isinstance(self._layer, torch.nn.Linear)
-        self._hessian += self.products.find(inp, factor, product) if shares and self.products else product()
+        products = self.products if isinstance(self._layer, torch.nn.Linear) else None
+        self._hessian += product() if products is None else products.find(inp, factor, product)
 
     def _inputs(self, inp: Any) -> Any:
         """What the weight's columns are multiplied by, a row for each column."""
