@@ -4,8 +4,8 @@
     ./dev bench --sentences
 
 The encoder is that of minilm.py, with its published weights. The 36 linear layers of its six blocks are compressed, 10.6 million
-weights; the tables of words and positions stay as they are. Methods that need data get the prose of scikit-learn's descriptions
-of data sets, in pieces of 64 tokens. Then the sentences below are embedded. docs/accuracy.md gets a table of how near each
+weights; the tables of words and positions stay as they are. Methods that need data get the sentences of scikit-learn's
+descriptions of data sets. Then the sentences below are embedded. docs/accuracy.md gets a table of how near each
 embedding stays to the one before, docs/sentences.svg draws it where matplotlib is installed.
 """
 
@@ -72,8 +72,7 @@ PAIRS = (
     ("The old man told stories about the war.", "Grandfather spoke of his time as a soldier."),
 )
 SENTENCES = [sentence for pair in PAIRS for sentence in pair]
-PIECE = 64
-BATCH = 8
+SHORTEST, LONGEST = 5, 40
 GROUP: dict[str, Any] = {"granularity": "per_grouped_channel", "group_size": 16}
 BLOCK: dict[str, Any] = {"granularity": "per_block", "block_size": 32}
 METHODS = (
@@ -102,19 +101,19 @@ class Point:
     """Rank correlation of the similarities of all pairs of sentences, before and after."""
 
 
-def calibration(tokenizer: minilm.Tokenizer) -> Any:
-    """Prose that has nothing to do with the sentences, (pieces, tokens): no tables, and no lists of features."""
+def calibration(tokenizer: minilm.Tokenizer) -> list[Any]:
+    """Sentences of prose that has nothing to do with those above, no tables nor lists; those of a length are a batch."""
     folder = importlib.resources.files("sklearn.datasets.descr")
-    numbers: list[int] = []
+    found: dict[int, list[list[int]]] = {}
     for path in sorted(folder.iterdir(), key=lambda each: each.name):
         if not path.name.endswith(".rst"):
             continue
         for paragraph in path.read_text(encoding="utf-8").split("\n\n"):
-            text = " ".join(paragraph.split())
-            if len(re.findall(r"[A-Za-z ]", text)) > 0.9 * len(text) and text.count(".") and len(text) > 80:
-                numbers += tokenizer(text)
-    inner = PIECE - 2
-    return tokenizer.batch([numbers[start : start + inner] for start in range(0, len(numbers) - inner + 1, inner)])
+            for text in re.split(r"(?<=[.?!])\s+", " ".join(paragraph.split())):
+                if text.endswith((".", "?", "!")) and len(re.findall(r"[A-Za-z ]", text)) > 0.9 * len(text):
+                    numbers = tokenizer(text)
+                    found.setdefault(len(numbers), []).append(numbers)
+    return [tokenizer.batch(found[length]) for length in sorted(found) if SHORTEST <= length <= LONGEST]
 
 
 def embed(model: Any, tokenizer: minilm.Tokenizer) -> Any:
@@ -133,14 +132,15 @@ def ranks(embeddings: Any) -> Any:
     return (embeddings @ embeddings.t())[first, second].argsort().argsort().double()
 
 
-def sensitivities(model: Any, pieces: Any, path: Path) -> None:
+def sensitivities(model: Any, batches: list[Any], path: Path) -> None:
     """How much the squared distance of embeddings to those of the model grows with each weight: the diagonal of its Hessian.
 
     The distance itself has no gradient at the weights that it is measured from. The expectation of the squared gradient of an
     embedding's product with a random direction is that diagonal, but a factor.
     """
     random = torch.Generator().manual_seed(0)
-    samples = [(piece[None], torch.randn(model.words.embedding_dim, generator=random)) for piece in pieces]
+    texts = [text[None] for batch in batches for text in batch]
+    samples = [(text, torch.randn(model.words.embedding_dim, generator=random)) for text in texts]
     config = sct.palettization.SKMPalettizerConfig.from_dict(
         {
             "global_config": {"n_bits": 4},
@@ -153,26 +153,26 @@ def sensitivities(model: Any, pieces: Any, path: Path) -> None:
     )
 
 
-def compress(method: Method, bits: int, model: Any, pieces: Any, path: Path) -> Any:
+def compress(method: Method, bits: int, model: Any, batches: list[Any], path: Path) -> Any:
     """The report, and the compressed model."""
     if method.room == "layerwise_compression":
         made = compressor(sct, method, bits, model, layers=[r"layers\.\d+"])
-        return made, quietly(made.compress, dataloader=list(pieces.split(BATCH)), device="cpu")
+        return made, quietly(made.compress, dataloader=batches, device="cpu")
     made = compressor(sct, method, bits, model, module_type_configs={"Embedding": None})
     if method.kind == "SKMPalettizer":
         return made, quietly(made.compress, sensitivity_path=str(path))
     return made, quietly(made.compress)
 
 
-def measure(model: Any, tokenizer: minilm.Tokenizer, pieces: Any) -> list[Point]:
+def measure(model: Any, tokenizer: minilm.Tokenizer, batches: list[Any]) -> list[Point]:
     before = embed(model, tokenizer)
     points = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sensitivities.pt"
-        sensitivities(model, pieces, path)
+        sensitivities(model, batches, path)
         for method in METHODS:
             for bits in method.widths:
-                made, small = compress(method, bits, model, pieces, path)
+                made, small = compress(method, bits, model, batches, path)
                 after = embed(small, tokenizer)
                 cosines = (before * after).sum(1)
                 order = float(torch.corrcoef(torch.stack([ranks(before), ranks(after)]))[0, 1])
@@ -190,10 +190,10 @@ def row(point: Point) -> str:
     )
 
 
-def table(points: list[Point], found: int, pieces: Any) -> str:
+def table(points: list[Point], found: int, batches: list[Any]) -> str:
     intro = f"{len(SENTENCES)} sentences; before compression {found} of them are nearest to the one that says the same."
     lines = [
-        f"{intro} Data: {len(pieces)} pieces of {pieces.shape[1]} tokens.",
+        f"{intro} Data: {sum(map(len, batches))} others of {SHORTEST} to {LONGEST} pieces.",
         "",
         "| method | bits | bits per weight | mean cosine | least cosine | order |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -216,9 +216,9 @@ def main() -> int:
         sys.exit(
             f"only {found} of {len(SENTENCES)} sentences are nearest to the one that says the same: a wrong encoder"
         )
-    pieces = calibration(tokenizer)
-    points = measure(model, tokenizer, pieces)
-    write_section(PAGE, MARKS, table(points, found, pieces))
+    batches = calibration(tokenizer)
+    points = measure(model, tokenizer, batches)
+    write_section(PAGE, MARKS, table(points, found, batches))
     curves = {
         method.name: [(each.bits_per_weight, 1 - each.mean) for each in points if each.method == method.name]
         for method in METHODS
