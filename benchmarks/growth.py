@@ -197,9 +197,7 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench --growth")
     parser.add_argument("--quick", action="store_true", help="small sizes; nothing is written")
-    parser.add_argument("--write", action="store_true", help="write what a quick run found too")
-    options = parser.parse_args()
-    quick = options.quick
+    quick = parser.parse_args().quick
     about = machine.description()
     results: dict[str, Any] = {"machine": about}
     print(f"{about['cpu']}, {about['cores']} cores; commit {about['commit']}")
@@ -218,7 +216,7 @@ def main() -> int:
     print(f"  info: {large['info seconds'] * 1e3:.0f} ms")
     for name, row in large["operations"].items():
         print(f"  {name:<26} {row['seconds']:.2f} s, memory grows by {row['grown'] / 2**20:.0f} MiB")
-    if not quick or options.write:
+    if not quick:
         target = HERE / "results" / f"growth-{about['commit']}.json"
         target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         draw(results, HERE.parent / "docs" / "performance.svg")

@@ -322,7 +322,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench --peers")
     parser.add_argument("--quick", action="store_true", help="small arrays, one round; no result file")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write the result file of a quick run too")
     options = parser.parse_args()
     about = machine.description()
     print(f"{about['cpu']}, {about['cores']} cores; commit {about['commit']}")
@@ -340,7 +339,7 @@ def main() -> int:
         show(rows[-1])
     starts = start_times(rounds)
     print("\n" + "\n".join(f"{name:<42} {value * 1e3:>10.1f} ms" for name, value in starts.items()))
-    if not quick or options.write:
+    if not quick:
         target = HERE / "results" / f"peers-{about['commit']}.json"
         about["peers"] = {
             name: machine.version(name) for name in ("kmeans1d", "faiss-cpu", "gguf", "mlx", "torch", "torchao")

@@ -3,9 +3,10 @@
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from swiftcompress import _native
 
@@ -13,8 +14,71 @@ from swiftcompress import _native
 _DONE = {"palettize": "palettized", "quantize": "quantized", "prune": "pruned", "decompress": "decompressed"}
 
 
+class Outcome:
+    """What the records of every report have, and how it is printed."""
+
+    __slots__ = ()
+    shape: tuple[int, ...]
+    action: str
+    reason: str | None
+    scheme: str | None
+    bits_per_weight: float
+    bytes_before: int
+    bytes_after: int
+    snr_db: float | None
+    note: str | None
+
+    def _cells(self) -> tuple[str, ...]:
+        done = self.reason if self.action == "declined" else self.scheme
+        return (
+            "x".join(map(str, self.shape)),
+            (f"{self.action}: {done}" if done else self.action) + (f" ({self.note})" if self.note else ""),
+            f"{self.bits_per_weight:.3f}",
+            size_text(self.bytes_before),
+            size_text(self.bytes_after),
+            "" if self.snr_db is None else f"{self.snr_db:.1f} dB",
+        )
+
+
+_Record = TypeVar("_Record", bound=Outcome)
+
+
+class Records(Generic[_Record]):
+    """The records of one run, which every report has in `weights`."""
+
+    weights: tuple[_Record, ...]
+
+    @property
+    def compressed(self) -> tuple[_Record, ...]:
+        """The records of weights that were compressed; of a decompression, of those that were decompressed."""
+        return tuple(record for record in self.weights if record.action != "declined")
+
+    @property
+    def declined(self) -> tuple[_Record, ...]:
+        """The records of weights that were left as they were."""
+        return tuple(record for record in self.weights if record.action == "declined")
+
+    @property
+    def bytes_before(self) -> int:
+        """Stored bytes of all weights before."""
+        return sum(record.bytes_before for record in self.weights)
+
+    @property
+    def bytes_after(self) -> int:
+        """Stored bytes of all weights after."""
+        return sum(record.bytes_after for record in self.weights)
+
+    def _table(self, heads: tuple[str, str], names: Callable[[_Record], tuple[str, str]]) -> list[str]:
+        """The lines of a table whose first two columns are `names`."""
+        header = (*heads, "shape", "what was done", "bits/weight", "before", "after", "SNR")
+        rows = [(*names(record), *record._cells()) for record in self.weights]
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        numbers = (False, False, False, False, True, True, True, True)
+        return [_line(row, widths, numbers) for row in [header, tuple("-" * width for width in widths), *rows]]
+
+
 @dataclass(frozen=True, slots=True)
-class WeightRecord:
+class WeightRecord(Outcome):
     """What was done with one weight."""
 
     name: str
@@ -58,7 +122,7 @@ class WeightRecord:
     False: nobody asked for it; it is logged, and an error with ``strict=True``."""
 
 
-class CompressionReport:
+class CompressionReport(Records[WeightRecord]):
     """What a run did to a package. Prints as a table.
 
     Attributes
@@ -94,26 +158,6 @@ class CompressionReport:
         """Read a report that the engine or the command wrote."""
         return cls(json.loads(text))
 
-    @property
-    def compressed(self) -> tuple[WeightRecord, ...]:
-        """The records of weights that were compressed; of a decompression, of those that were decompressed."""
-        return tuple(record for record in self.weights if record.action != "declined")
-
-    @property
-    def declined(self) -> tuple[WeightRecord, ...]:
-        """The records of weights that were left as they were."""
-        return tuple(record for record in self.weights if record.action == "declined")
-
-    @property
-    def bytes_before(self) -> int:
-        """Stored bytes of all weights before."""
-        return sum(record.bytes_before for record in self.weights)
-
-    @property
-    def bytes_after(self) -> int:
-        """Stored bytes of all weights after."""
-        return sum(record.bytes_after for record in self.weights)
-
     def to_dict(self) -> dict[str, Any]:
         """Copy the report as dictionaries, lists, numbers and text: what the command prints with ``--json``."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
@@ -144,20 +188,16 @@ class CompressionReport:
     def __repr__(self) -> str:
         return (
             f"CompressionReport({self.operation}: {len(self.compressed)} of {len(self.weights)} weights, "
-            f"{_size(self.bytes_before)} -> {_size(self.bytes_after)})"
+            f"{size_text(self.bytes_before)} -> {size_text(self.bytes_after)})"
         )
 
     def __str__(self) -> str:
-        header = ("weight", "used by", "shape", "what was done", "bits/weight", "before", "after", "SNR")
-        rows = [_row(record) for record in self.weights]
-        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-        numbers = (False, False, False, False, True, True, True, True)
-        lines = [_line(row, widths, numbers) for row in [header, tuple("-" * width for width in widths), *rows]]
+        lines = self._table(("weight", "used by"), lambda record: (record.name, record.consumer_type))
         before, after = self.package_bytes
         lines.append(
             f"{len(self.compressed)} of {len(self.weights)} weights {_DONE.get(self.operation, self.operation)}"
-            f" ({_size(self.bytes_before)} -> {_size(self.bytes_after)});"
-            f" package {_size(before)} -> {_size(after)} in {self.seconds:.2f} s"
+            f" ({size_text(self.bytes_before)} -> {size_text(self.bytes_after)});"
+            f" package {size_text(before)} -> {size_text(after)} in {self.seconds:.2f} s"
         )
         lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
@@ -172,24 +212,11 @@ def _change(values: dict[str, int]) -> tuple[int, int]:
     return values["before"], values["after"]
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Bytes for people."""
     if count < 10_000:
         return f"{count} B"
     return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
-
-
-def _row(record: WeightRecord) -> tuple[str, ...]:
-    done = record.reason if record.action == "declined" else record.scheme
-    return (
-        record.name,
-        record.consumer_type,
-        "x".join(map(str, record.shape)),
-        (f"{record.action}: {done}" if done else record.action) + (f" ({record.note})" if record.note else ""),
-        f"{record.bits_per_weight:.3f}",
-        _size(record.bytes_before),
-        _size(record.bytes_after),
-        "" if record.snr_db is None else f"{record.snr_db:.1f} dB",
-    )
 
 
 def _line(row: tuple[str, ...], widths: list[int], numbers: tuple[bool, ...]) -> str:

@@ -54,13 +54,3 @@ def torch_dtype(operation: str, name: str, value: Any, allowed: tuple[str, ...])
     if text not in allowed or text not in _DTYPES:
         raise ValueError(message(operation, name, repr(value), ", ".join(allowed)))
     return _DTYPES[text]
-
-
-def from_text(value: Any) -> Any:
-    """``"4"`` and ``4.0`` of dictionaries as 4; what is no number is left to the checks."""
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            return value
-    return int(value) if isinstance(value, float) and value.is_integer() else value

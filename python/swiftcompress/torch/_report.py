@@ -4,11 +4,11 @@ from collections import UserDict
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from swiftcompress.report import _line, _size
+from swiftcompress.report import Outcome, Records, size_text
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterRecord:
+class ParameterRecord(Outcome):
     """What was done with one parameter."""
 
     name: str
@@ -67,7 +67,7 @@ def _cell(value: Any) -> str:
     return f"{value:.5f}" if isinstance(value, float) else str(value)
 
 
-class TorchReport:
+class TorchReport(Records[ParameterRecord]):
     """What a compressor did to a model. Prints as a table; called, it gives what coremltools' ``report()`` does.
 
     Attributes
@@ -95,26 +95,6 @@ class TorchReport:
         self.warnings = warnings
         self.seconds = seconds
         self._forms = forms or {}
-
-    @property
-    def compressed(self) -> tuple[ParameterRecord, ...]:
-        """The records of parameters that were compressed."""
-        return tuple(record for record in self.weights if record.action != "declined")
-
-    @property
-    def declined(self) -> tuple[ParameterRecord, ...]:
-        """The records of parameters that were left as they were."""
-        return tuple(record for record in self.weights if record.action == "declined")
-
-    @property
-    def bytes_before(self) -> int:
-        """Bytes of all parameters before."""
-        return sum(record.bytes_before for record in self.weights)
-
-    @property
-    def bytes_after(self) -> int:
-        """Bytes of all parameters after, as ``coremltools.convert`` stores them in the same dtype."""
-        return sum(record.bytes_after for record in self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dictionaries, lists, numbers and text, ready for JSON."""
@@ -144,18 +124,14 @@ class TorchReport:
     def __repr__(self) -> str:
         return (
             f"TorchReport({self.operation}: {len(self.compressed)} of {len(self.weights)} parameters, "
-            f"{_size(self.bytes_before)} -> {_size(self.bytes_after)})"
+            f"{size_text(self.bytes_before)} -> {size_text(self.bytes_after)})"
         )
 
     def __str__(self) -> str:
-        header = ("parameter", "of a", "shape", "what was done", "bits/weight", "before", "after", "SNR")
-        rows = [_row(record) for record in self.weights]
-        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-        numbers = (False, False, False, False, True, True, True, True)
-        lines = [_line(row, widths, numbers) for row in [header, tuple("-" * width for width in widths), *rows]]
+        lines = self._table(("parameter", "of a"), lambda record: (record.name, record.module_type))
         lines.append(
             f"{len(self.compressed)} of {len(self.weights)} parameters compressed "
-            f"({_size(self.bytes_before)} -> {_size(self.bytes_after)}) in {self.seconds:.2f} s"
+            f"({size_text(self.bytes_before)} -> {size_text(self.bytes_after)}) in {self.seconds:.2f} s"
         )
         lines += [f"warning: {text}" for text in self.warnings]
         return "\n".join(lines)
@@ -166,17 +142,3 @@ def _count(shape: tuple[int, ...]) -> int:
     for size in shape:
         count *= size
     return count
-
-
-def _row(record: ParameterRecord) -> tuple[str, ...]:
-    done = record.reason if record.action == "declined" else record.scheme
-    return (
-        record.name,
-        record.module_type,
-        "x".join(map(str, record.shape)),
-        (f"{record.action}: {done}" if done else record.action) + (f" ({record.note})" if record.note else ""),
-        f"{record.bits_per_weight:.3f}",
-        _size(record.bytes_before),
-        _size(record.bytes_after),
-        "" if record.snr_db is None else f"{record.snr_db:.1f} dB",
-    )

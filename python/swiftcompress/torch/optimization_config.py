@@ -14,6 +14,7 @@ from typing import IO, Any, ClassVar, Self, cast
 import torch
 
 from swiftcompress._checks import message
+from swiftcompress._config_values import read_yaml
 
 
 class QuantizationGranularity(Enum):
@@ -105,23 +106,7 @@ class _Config:
         OSError
             When it cannot be read.
         """
-        try:
-            import yaml
-        except ImportError as error:
-            raise ImportError(f"{cls.__name__}.from_yaml needs PyYAML: pip install PyYAML") from error
-        try:
-            if isinstance(yml, str | Path):
-                with open(yml, encoding="utf-8") as file:
-                    values = yaml.safe_load(file)
-            else:
-                values = yaml.safe_load(yml)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the configuration is not valid YAML: {error}") from error
-        if values is None:
-            values = {}
-        if not isinstance(values, Mapping):
-            raise ValueError(f"the configuration must be a mapping. Got {type(values).__name__}.")
-        return cls.from_dict(values)
+        return cls.from_dict(read_yaml(cls.__name__, yml, empty={}))
 
     def as_dict(self) -> dict[str, Any]:
         """Copy the fields into a dictionary, configurations inside it included."""

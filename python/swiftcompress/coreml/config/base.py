@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from enum import Enum
 from typing import Any, ClassVar, Self, cast
 
+from swiftcompress._config_values import whole_number
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
 
 
@@ -102,16 +103,6 @@ def _plain(value: Any) -> Any:
 
 
 # Conversions. What is no number is left to the constructor, which says so.
-
-
-def whole_number(value: Any) -> Any:
-    """``"4"`` and ``4.0`` as 4."""
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            return value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def number(value: Any) -> Any:

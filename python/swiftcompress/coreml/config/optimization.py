@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from swiftcompress._config_values import read_yaml
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
 from swiftcompress.coreml.config.base import OpCompressorConfig, coremltools_optimize
 from swiftcompress.coreml.config.palettizer import OpPalettizerConfig
@@ -168,21 +169,7 @@ class OptimizationConfig:
         ValueError
             When it is not YAML, or not a configuration.
         """
-        try:
-            import yaml
-        except ImportError as error:
-            raise ImportError("OptimizationConfig.from_yaml needs PyYAML: pip install PyYAML") from error
-        try:
-            if isinstance(yml, str | Path):
-                with open(yml, encoding="utf-8") as file:
-                    values = yaml.safe_load(file)
-            else:
-                values = yaml.safe_load(yml)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the configuration is not valid YAML: {error}") from error
-        if not isinstance(values, Mapping):
-            raise ValueError(f"the configuration must be a mapping. Got {type(values).__name__}.")
-        return cls.from_dict(values)
+        return cls.from_dict(read_yaml("OptimizationConfig", yml))
 
     def to_coremltools(self) -> Any:
         """Make coremltools' ``OptimizationConfig`` of the same configurations, for what is coremltools' own.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from swiftcompress._config_values import whole_number
 from swiftcompress.arrays.lut_function import CheckedLUTFunction, LUTFunction, checked
 from swiftcompress.coreml.config.base import (
     CompressionGranularity,
@@ -14,7 +15,6 @@ from swiftcompress.coreml.config.base import (
     is_integer,
     optional_int,
     threshold_option,
-    whole_number,
 )
 
 

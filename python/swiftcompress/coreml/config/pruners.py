@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from swiftcompress._config_values import whole_number
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
 from swiftcompress.coreml.config.base import (
     OpCompressorConfig,
@@ -14,7 +15,6 @@ from swiftcompress.coreml.config.base import (
     number,
     optional_int,
     threshold_option,
-    whole_number,
     whole_numbers,
 )
 

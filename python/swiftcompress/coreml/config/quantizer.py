@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from swiftcompress._config_values import whole_number
 from swiftcompress.arrays.lut_function import CheckedLUTFunction
 from swiftcompress.coreml.config.base import (
     CompressionGranularity,
@@ -15,7 +16,6 @@ from swiftcompress.coreml.config.base import (
     granularity_from,
     is_integer,
     threshold_option,
-    whole_number,
 )
 
 _DTYPES = ("int8", "uint8", "int4", "uint4")

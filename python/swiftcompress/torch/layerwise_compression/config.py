@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Self
 import torch
 
 from swiftcompress._checks import LARGEST, integer, message
-from swiftcompress.torch._fields import flag, from_text, member, optional_whole
+from swiftcompress._config_values import whole_number
+from swiftcompress.torch._fields import flag, member, optional_whole
 from swiftcompress.torch.layerwise_compression._registry import Registry
 from swiftcompress.torch.layerwise_compression.input_cacher import FirstLayerInputCacher
 from swiftcompress.torch.optimization_config import (
@@ -121,7 +122,7 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
     weight_n_bits: int = field(init=False, default=8)
 
     _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = dict.fromkeys(
-        ("block_size", "processing_group_size", "palettization_group_size"), from_text
+        ("block_size", "processing_group_size", "palettization_group_size"), whole_number
     )
 
     def __post_init__(self) -> None:
@@ -208,7 +209,7 @@ class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
     algorithm: str = "sparse_gpt"
     weight_n_bits: int = field(init=False, default=8)
 
-    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"processing_group_size": from_text}
+    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"processing_group_size": whole_number}
 
     def __post_init__(self) -> None:
         operation = type(self).__name__
@@ -244,7 +245,7 @@ class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
         allowed = "None, or (n, m) with 0 < n <= m"
         if not isinstance(self.n_m_ratio, list | tuple) or len(self.n_m_ratio) != 2:
             raise TypeError(message(operation, "n_m_ratio", repr(self.n_m_ratio), allowed))
-        n, m = (integer(operation, "n_m_ratio", from_text(each), 1, allowed) for each in self.n_m_ratio)
+        n, m = (integer(operation, "n_m_ratio", whole_number(each), 1, allowed) for each in self.n_m_ratio)
         if n > m:
             raise ValueError(message(operation, "n_m_ratio", (n, m), allowed))
         self.n_m_ratio = (n, m)
@@ -279,7 +280,7 @@ class LayerwiseCompressorConfig(OptimizationConfig):
     calibration_nsamples: int = 128
 
     _MODULE_CONFIGS: ClassVar[tuple[type[ModuleOptimizationConfig], ...]] = (LayerwiseCompressionAlgorithmConfig,)
-    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"calibration_nsamples": from_text}
+    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"calibration_nsamples": whole_number}
 
     def __post_init__(self) -> None:
         operation = type(self).__name__

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from swiftcompress._checks import message
+from swiftcompress._config_values import whole_number
 from swiftcompress.arrays.packing import check_nbits
-from swiftcompress.torch._fields import flag, from_text, member, optional_whole, torch_dtype, whole
+from swiftcompress.torch._fields import flag, member, optional_whole, torch_dtype, whole
 from swiftcompress.torch.optimization_config import (
     ModuleOptimizationConfig,
     OptimizationConfig,
@@ -14,7 +15,7 @@ from swiftcompress.torch.optimization_config import (
 )
 
 _NUMBERS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(
-    ("n_bits", "group_size", "channel_axis", "cluster_dim", "rounding_precision"), from_text
+    ("n_bits", "group_size", "channel_axis", "cluster_dim", "rounding_precision"), whole_number
 )
 # 10 to this power and back are normal numbers of float32.
 _DIGITS = 30
@@ -194,7 +195,7 @@ class SKMPalettizerConfig(OptimizationConfig):
 
     _MODULE_CONFIGS: ClassVar[tuple[type[ModuleOptimizationConfig], ...]] = (ModuleSKMPalettizerConfig,)
     _HAS_DEFAULT: ClassVar[bool] = True
-    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"calibration_nsamples": from_text}
+    _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"calibration_nsamples": whole_number}
 
     def __post_init__(self) -> None:
         self.calibration_nsamples = whole(

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 
 from swiftcompress._checks import integer, message
-from swiftcompress.torch._fields import from_text, member, torch_dtype
+from swiftcompress._config_values import whole_number
+from swiftcompress.torch._fields import member, torch_dtype
 from swiftcompress.torch.optimization_config import (
     ModuleOptimizationConfig,
     OptimizationConfig,
@@ -27,7 +28,7 @@ class QuantizationScheme(Enum):
 
 
 def _sizes(value: Any) -> Any:
-    return tuple(map(from_text, value)) if isinstance(value, list | tuple) else from_text(value)
+    return tuple(map(whole_number, value)) if isinstance(value, list | tuple) else whole_number(value)
 
 
 @dataclass
