@@ -28,13 +28,13 @@ from swiftcompress.torch._optimizer import (
 from swiftcompress.torch._report import TorchReport
 from swiftcompress.torch._selection import Declined, Selected, select
 from swiftcompress.torch.layerwise_compression import _plan
-from swiftcompress.torch.layerwise_compression.algorithms import (
+from swiftcompress.torch.layerwise_compression.config import LayerwiseCompressorConfig
+from swiftcompress.torch.layerwise_compression.input_cacher import batches, call
+from swiftcompress.torch.layerwise_compression.obs import (
     LayerwiseCompressionAlgorithm,
     OBSCompressionAlgorithm,
     Products,
 )
-from swiftcompress.torch.layerwise_compression.config import LayerwiseCompressorConfig
-from swiftcompress.torch.layerwise_compression.input_cacher import batches, call
 from swiftcompress.torch.optimization_config import OptimizationConfig
 
 __all__ = ["LayerLoss", "LayerwiseCompressor"]
