@@ -1,21 +1,15 @@
-"""Files that cannot be read or written: the right error, nothing left behind, nothing deleted that is not ours.
-
-Over 400 lines: every case asks the same of another way for reading or writing to fail.
-"""
+"""Files that cannot be read or written: the right error, nothing left behind, nothing deleted that is not ours."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import swiftcompress as sc
@@ -31,9 +25,6 @@ print("started", flush=True)
 coreml.palettize_weights(sys.argv[1], config, output=sys.argv[2], progress=False)
 print("done", flush=True)
 """
-
-PROMPT = 15
-"""Seconds an interrupted run may take to end. It takes a fraction of one; test machines are shared and noisy."""
 
 
 def run(
@@ -238,7 +229,7 @@ def test_manifest_paths_that_climb_out(packages: Any, tmp_path: Path) -> None:
         assert not (tmp_path / "out.mlpackage").exists()
 
 
-# MARK: a full disk, an interrupt, a race
+# MARK: a full disk, a race
 
 
 @pytest.mark.parametrize("limit", [1, 5_000, 40_000, 80_000])
@@ -271,77 +262,6 @@ def test_full_disk_keeps_the_older_package(packages: Any, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [output]
 
 
-@pytest.fixture(scope="module")
-def slow_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One float32 weight with 6 million distinct values: seconds of work at 8 bits."""
-    from support.package_factory import mb, program_for, save
-
-    path = tmp_path_factory.mktemp("slow") / "slow.mlpackage"
-    table = np.random.default_rng(1).standard_normal((2000, 3000)).astype(np.float32)
-
-    @program_for("iOS16", [mb.TensorSpec(shape=(1, 3000))])
-    def program(x: Any) -> Any:
-        x = mb.linear(x=x, weight=mb.const(val=table, name="w"), name="lin")
-        return mb.relu(x=x, name="out")
-
-    save(program, "iOS16", path)
-    return path
-
-
-@pytest.mark.parametrize("wait", [0.3, 1.5])
-def test_interrupt(slow_package: Path, tmp_path: Path, wait: float) -> None:
-    """Ctrl-C in the middle: KeyboardInterrupt within two seconds, nothing left behind."""
-    output = tmp_path / "out.mlpackage"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(nbits=8, before=""), str(slow_package), str(output)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    time.sleep(wait)
-    assert process.poll() is None, "finished before it could be interrupted"
-    process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    _, errors = process.communicate(timeout=60)
-    took = time.monotonic() - sent
-    assert "KeyboardInterrupt" in errors
-    assert took < PROMPT, f"{took:.1f} s"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupt_of_the_command(slow_package: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.mlpackage"
-    arguments = [ours.command(), "palettize", str(slow_package), "-o", str(output), "--nbits", "8"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1)
-    assert process.poll() is None, "finished before it could be interrupted"
-    process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    process.communicate(timeout=60)
-    assert time.monotonic() - sent < PROMPT
-    assert process.returncode in (130, -signal.SIGINT, 1)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_hang_up_of_the_command(slow_package: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out.mlpackage"
-    arguments = [ours.command(), "palettize", str(slow_package), "-o", str(output), "--nbits", "8"]
-    # Whoever runs the tests may ignore the signal (nohup does), and the command would go on ignoring it.
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL) and None,  # noqa: PLW1509 (no threads here)
-    )
-    time.sleep(1)
-    assert process.poll() is None, "finished before it could be interrupted"
-    process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=60)
-    assert process.returncode in (128 + signal.SIGHUP, -signal.SIGHUP, 1)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_permissions_are_not_widened(packages: Any, tmp_path: Path) -> None:
     path = tmp_path / "private.mlpackage"
     shutil.copytree(packages("layers", "iOS16"), path)
@@ -360,26 +280,6 @@ def test_a_report_that_is_lost_is_a_failure(packages: Any) -> None:
         run = subprocess.run([ours.command(), "info", str(path)], check=False, stdout=full, stderr=subprocess.PIPE)
     assert run.returncode == 1
     assert b"cannot write the output" in run.stderr
-
-
-def test_the_array_door_can_be_interrupted() -> None:
-    script = (
-        "import numpy as np, swiftcompress as sc\n"
-        "w = np.random.default_rng(0).standard_normal((3000, 3000)).astype(np.float32)\n"
-        "print('started', flush=True)\n"
-        "sc.palettize(w, 8)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    time.sleep(0.7)
-    process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    _, errors = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in errors
-    assert time.monotonic() - sent < PROMPT
 
 
 def test_two_processes_writing_the_same_output(packages: Any, tmp_path: Path) -> None:
