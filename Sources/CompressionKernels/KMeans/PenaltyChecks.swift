@@ -6,6 +6,10 @@ extension PenaltyPath {
     func check(_ values: UnsafePointer<Double>, _ cells: Int) -> Bool {
         var cell = 0
         while cell < cells {
+            if costs[cell] == .infinity {
+                cell &+= 1
+                continue
+            }
             let start = Int(chosen[cell])
             let end = Int(positions[cell])
             guard checkRowsBefore(values, start, end) else { return false }

@@ -100,12 +100,8 @@ struct PenaltyRows {
         var low = low
         var first = first
         while low < high {
-            if first == last {
-                while low < high {
-                    f[low] = f[first] + (cost(first, low) + penalty)
-                    starts[low] = Int32(truncatingIfNeeded: first)
-                    low &+= 1
-                }
+            if first == last || (high &- low <= 8 && last &- first < 24) {
+                fillTogether(low, high, first, last, penalty)
                 return
             }
             let middle = low &+ (high &- low) &>> 1
@@ -114,6 +110,48 @@ struct PenaltyRows {
             low = middle &+ 1
             first = found
         }
+    }
+
+    /// The same for few columns: each is compared in all rows, four rows at a time. The last four overlap those before.
+    @inline(__always)
+    func fillTogether(_ low: Int, _ high: Int, _ first: Int, _ last: Int, _ penalty: Double) {
+        var low = low
+        if high &- low < 4 {
+            while low < high {
+                let found = scan(low, first, last)
+                f[low] = f[found] + (cost(found, low) + penalty)
+                starts[low] = Int32(truncatingIfNeeded: found)
+                low &+= 1
+            }
+            return
+        }
+        while low &+ 4 < high {
+            fillFour(low, first, last, penalty)
+            low &+= 4
+        }
+        fillFour(high &- 4, first, last, penalty)
+    }
+
+    @inline(__always)
+    func fillFour(_ low: Int, _ first: Int, _ last: Int, _ penalty: Double) {
+        let (wp, yp, zp) = (four(w, low), four(y, low), four(z, low))
+        var best = SIMD4<Double>(repeating: .infinity)
+        var found = SIMD4<Int64>(repeating: Int64(first))
+        var q = first
+        while q <= last {
+            let sum = yp - SIMD4(repeating: y[q])
+            let cost = (zp - SIMD4(repeating: z[q])) - sum * sum / (wp - SIMD4(repeating: w[q]))
+            let value = SIMD4(repeating: f[q]) + cost
+            let less = value .< best
+            best.replace(with: value, where: less)
+            found.replace(with: SIMD4(repeating: Int64(q)), where: less)
+            q &+= 1
+        }
+        UnsafeMutableRawPointer(f + low).storeBytes(of: best + SIMD4(repeating: penalty), as: SIMD4<Double>.self)
+        starts[low] = Int32(truncatingIfNeeded: found.x)
+        starts[low &+ 1] = Int32(truncatingIfNeeded: found.y)
+        starts[low &+ 2] = Int32(truncatingIfNeeded: found.z)
+        starts[low &+ 3] = Int32(truncatingIfNeeded: found.w)
     }
 
     /// Finds row `p` among the columns first...last, and returns its argmin.

@@ -79,8 +79,8 @@ public func sumHalfImportance(
 /// Reads the table in ascending order of the values and clears what it reads.
 ///
 /// - table, sums, touched: as filled above; all zero afterwards. `sums` is nil when counts are the weights.
-/// - patterns, values, weights: place for as many distinct patterns as there are, at most 65,536. NaN patterns come first
-///   (negative) or last.
+/// - patterns, values, weights: place for as many distinct patterns as there are, at most 65,536, and in `patterns` for
+///   one more. NaN patterns come first (negative) or last.
 /// - returns: the number of distinct values.
 public func drainHalfTable(
     _ table: UnsafeMutablePointer<UInt32>, _ sums: UnsafeMutablePointer<Double>?,
@@ -92,27 +92,31 @@ public func drainHalfTable(
         table[0x8000] = 0
         touched[0] = 1
     }
+    // First which there are, without a branch that depends on the data, then their values.
     var found = 0
     for step in 0..<1024 {
         let negative = step < 512
         let block = negative ? 1023 &- step : step &- 512
         if touched[block] == 0 { continue }
         touched[block] = 0
-        for offset in 0..<64 {
-            let pattern = block &* 64 &+ (negative ? 63 &- offset : offset)
-            let count = table[pattern]
-            if count == 0 { continue }
-            table[pattern] = 0
+        var pattern = block &* 64 &+ (negative ? 63 : 0)
+        let stride = negative ? -1 : 1
+        for _ in 0..<64 {
             patterns[found] = UInt16(truncatingIfNeeded: pattern)
-            values[found] = Double(floatValue(half: UInt16(truncatingIfNeeded: pattern)))
-            if let sums {
-                weights[found] = sums[pattern]
-                sums[pattern] = 0
-            } else {
-                weights[found] = Double(count)
-            }
-            found &+= 1
+            found &+= table[pattern] == 0 ? 0 : 1
+            pattern &+= stride
         }
+    }
+    for i in 0..<found {
+        let pattern = Int(patterns[i])
+        values[i] = Double(floatValue(half: patterns[i]))
+        if let sums {
+            weights[i] = sums[pattern]
+            sums[pattern] = 0
+        } else {
+            weights[i] = Double(table[pattern])
+        }
+        table[pattern] = 0
     }
     return found
 }

@@ -28,7 +28,7 @@ extension UInt16 {
             try countLarge(values, count, scratch, pool, operation)
         }
         let capacity = Swift.min(count, CompressionKernels.halfPatternCount)
-        let patterns = try Scratch<UInt16>(capacity, operation: operation)
+        let patterns = try Scratch<UInt16>(capacity + 1, operation: operation)
         let distinct = try Scratch<Double>(capacity, operation: operation)
         let weights = try Scratch<Double>(capacity, operation: operation)
         let found = variant(CompressionKernels.drainHalfTable, CompressionKernelsV3.drainHalfTable)(

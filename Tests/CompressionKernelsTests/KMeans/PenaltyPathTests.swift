@@ -51,12 +51,12 @@ final class PenaltyPathTests: XCTestCase {
                 }
             }
         }
-        XCTAssertGreaterThan(tally.decided, 0)
+        XCTAssertGreaterThan(tally.decided, tally.tried * 3 / 4)
     }
 
     /// What networks hold is decided the short way.
     func testOrdinaryDataIsDecided() {
-        for (n, ks) in [(2000, [4, 16]), (30_000, [4, 8, 16, 64, 256])] {
+        for (n, ks) in [(2000, [4, 16]), (8192, [8, 16, 64, 256]), (30_000, [4, 8, 16, 64, 256])] {
             if isDebugBuild, n > 2000 { continue }
             for seed in 0..<UInt64(3) {
                 for shape in [Shape.gaussHalf, .gauss, .laplace] {
