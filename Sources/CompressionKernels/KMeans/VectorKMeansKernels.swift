@@ -26,34 +26,105 @@ func eight(_ base: UnsafePointer<Float>, _ index: Int) -> SIMD8<Float> {
 /// - Parameters:
 ///   - centroids: `k` rows of `dim`.
 ///   - halfNorms: |c|^2 / 2 of each.
+///   - sums: nil, or for each cluster the sums of `dim` components of its points and their number, and 8 numbers of
+///     scratch. Points that change their cluster are moved from one to the other; those of label -1 come anew. Few do so
+///     after the first iterations.
 /// - Returns: whether a label changed.
 public func vectorKMeansAssign(
     _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
     _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
-    _ labels: UnsafeMutablePointer<Int32>
+    _ labels: UnsafeMutablePointer<Int32>, _ sums: UnsafeMutablePointer<Double>?
 ) -> Bool {
-    // A constant length unrolls the inner loop and keeps the points in registers.
     switch dim {
-    case 2: assignPoints(points, stride, start, end, 2, centroids, halfNorms, k, labels)
-    case 4: assignPoints(points, stride, start, end, 4, centroids, halfNorms, k, labels)
-    case 8: assignPoints(points, stride, start, end, 8, centroids, halfNorms, k, labels)
-    default: assignPoints(points, stride, start, end, dim, centroids, halfNorms, k, labels)
+    case 2: assignPairs(points, stride, start, end, centroids, halfNorms, k, labels, sums)
+    case 4: assignQuads(points, stride, start, end, centroids, halfNorms, k, labels, sums)
+    default: assignOthers(points, stride, start, end, dim, centroids, halfNorms, k, labels, sums)
     }
+}
+
+/// The nearest so far of 16 points.
+struct NearestOfSixteen {
+    var bestA = SIMD8<Float>(repeating: .infinity)
+    var bestB = SIMD8<Float>(repeating: .infinity)
+    var labelA = SIMD8<Int32>(repeating: 0)
+    var labelB = SIMD8<Int32>(repeating: 0)
+
+    @inline(__always)
+    init() {}
+
+    @inline(__always)
+    mutating func compare(_ a: SIMD8<Float>, _ b: SIMD8<Float>, _ centroid: Int) {
+        let number = SIMD8<Int32>(repeating: Int32(truncatingIfNeeded: centroid))
+        let lessA = a .< bestA
+        let lessB = b .< bestB
+        bestA.replace(with: a, where: lessA)
+        bestB.replace(with: b, where: lessB)
+        labelA.replace(with: number, where: lessA)
+        labelB.replace(with: number, where: lessB)
+    }
+
+    /// Stores the labels of the points i..<i + 16, and moves those before `end` between the sums.
+    /// - Returns: whether a label changed.
+    @inline(__always)
+    func settle(
+        _ points: UnsafePointer<Float>, _ stride: Int, _ i: Int, _ end: Int, _ dim: Int, _ k: Int,
+        _ labels: UnsafeMutablePointer<Int32>, _ sums: UnsafeMutablePointer<Double>?
+    ) -> Bool {
+        let target = UnsafeMutableRawPointer(labels + i)
+        let beforeA = target.loadUnaligned(as: SIMD8<Int32>.self)
+        let beforeB = (target + 32).loadUnaligned(as: SIMD8<Int32>.self)
+        if (beforeA ^ labelA) | (beforeB ^ labelB) == SIMD8<Int32>(repeating: 0) { return false }
+        target.storeBytes(of: labelA, as: SIMD8<Int32>.self)
+        (target + 32).storeBytes(of: labelB, as: SIMD8<Int32>.self)
+        if let sums {
+            let scratch = UnsafeMutableRawPointer(sums + k &* (dim &+ 1))
+            scratch.storeBytes(of: beforeA, as: SIMD8<Int32>.self)
+            (scratch + 32).storeBytes(of: beforeB, as: SIMD8<Int32>.self)
+            let before = UnsafePointer(scratch.assumingMemoryBound(to: Int32.self))
+            movePoints(points, stride, i, min(16, end &- i), dim, before, labels, sums)
+        }
+        return true
+    }
+}
+
+/// With the number of components known: the loop over them unrolls.
+@inline(never)
+func assignPairs(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>,
+    _ halfNorms: UnsafePointer<Float>, _ k: Int, _ labels: UnsafeMutablePointer<Int32>,
+    _ sums: UnsafeMutablePointer<Double>?
+) -> Bool {
+    assignPoints(points, stride, start, end, 2, centroids, halfNorms, k, labels, sums)
+}
+
+@inline(never)
+func assignQuads(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>,
+    _ halfNorms: UnsafePointer<Float>, _ k: Int, _ labels: UnsafeMutablePointer<Int32>,
+    _ sums: UnsafeMutablePointer<Double>?
+) -> Bool {
+    assignPoints(points, stride, start, end, 4, centroids, halfNorms, k, labels, sums)
+}
+
+@inline(never)
+func assignOthers(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
+    _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+    _ labels: UnsafeMutablePointer<Int32>, _ sums: UnsafeMutablePointer<Double>?
+) -> Bool {
+    assignPoints(points, stride, start, end, dim, centroids, halfNorms, k, labels, sums)
 }
 
 @inline(__always)
 func assignPoints(
     _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
     _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
-    _ labels: UnsafeMutablePointer<Int32>
+    _ labels: UnsafeMutablePointer<Int32>, _ sums: UnsafeMutablePointer<Double>?
 ) -> Bool {
-    var changed = SIMD8<Int32>(repeating: 0)
+    var hasChanged = false
     var i = start
     while i < end {
-        var bestA = SIMD8<Float>(repeating: .infinity)
-        var bestB = bestA
-        var labelA = SIMD8<Int32>(repeating: 0)
-        var labelB = labelA
+        var nearest = NearestOfSixteen()
         var centroid = centroids
         var j = 0
         while j < k {
@@ -66,24 +137,46 @@ func assignPoints(
                 b -= eight(points, d &* stride &+ i &+ 8) * c
                 d &+= 1
             }
-            let number = SIMD8<Int32>(repeating: Int32(truncatingIfNeeded: j))
-            let lessA = a .< bestA
-            let lessB = b .< bestB
-            bestA.replace(with: a, where: lessA)
-            bestB.replace(with: b, where: lessB)
-            labelA.replace(with: number, where: lessA)
-            labelB.replace(with: number, where: lessB)
+            nearest.compare(a, b, j)
             centroid += dim
             j &+= 1
         }
-        let target = UnsafeMutableRawPointer(labels + i)
-        changed |= target.loadUnaligned(as: SIMD8<Int32>.self) ^ labelA
-        changed |= (target + 32).loadUnaligned(as: SIMD8<Int32>.self) ^ labelB
-        target.storeBytes(of: labelA, as: SIMD8<Int32>.self)
-        (target + 32).storeBytes(of: labelB, as: SIMD8<Int32>.self)
+        if nearest.settle(points, stride, i, end, dim, k, labels, sums) { hasChanged = true }
         i &+= 16
     }
-    return changed != SIMD8<Int32>(repeating: 0)
+    return hasChanged
+}
+
+/// Moves up to 16 points from the sums of the clusters `before` to those of `labels`.
+@inline(never)
+func movePoints(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ count: Int, _ dim: Int,
+    _ before: UnsafePointer<Int32>, _ labels: UnsafePointer<Int32>, _ sums: UnsafeMutablePointer<Double>
+) {
+    var lane = 0
+    while lane < count {
+        let old = Int(before[lane])
+        let new = Int(labels[start &+ lane])
+        if old != new {
+            let target = sums + new &* (dim &+ 1)
+            var d = 0
+            while d < dim {
+                target[d] += Double(points[d &* stride &+ start &+ lane])
+                d &+= 1
+            }
+            target[dim] += 1
+            if old >= 0 {
+                let source = sums + old &* (dim &+ 1)
+                d = 0
+                while d < dim {
+                    source[d] -= Double(points[d &* stride &+ start &+ lane])
+                    d &+= 1
+                }
+                source[dim] -= 1
+            }
+        }
+        lane &+= 1
+    }
 }
 
 /// Adds the points of a range to the sums of their clusters.

@@ -6,12 +6,17 @@
 // Goals     1. The same result for a seed on any number of threads. 2. A mean inertia over seeds no worse than
 //           scikit-learn's `KMeans(k, init="k-means++", n_init=1)`. 3. Time.
 // Method    The points are moved to their mean and scaled by a power of two, and stored in binary32. Of many points
-//           a weighted sample (half uniform, half by squared distance to the mean) is seeded and improved (breathing),
-//           and Lloyd's iteration over all points continues from its centroids.
+//           a weighted sample (half uniform, half by squared distance to the mean) is seeded and improved (breathing);
+//           Lloyd's iteration goes on from its centroids over a sample of eight times as many, then over all points,
+//           where each step goes beyond the mean. Sums follow the points that change their cluster.
 // Rounding  Labels by binary32 distances; centroids and inertia by binary64 sums over the points as given.
 // Cost      count k dim an iteration; memory at most 6 dim + 24 bytes a point.
 // Differs   scikit-learn seeds from all points, and its result depends on the build of its BLAS. Fewer distinct points
 //           than k are no error: there are as many clusters as distinct points.
+
+/// How far centroids go beyond the means of their points. Measured from 1 to 1.9 on normal points, dim 2 and 4, k 16 and
+/// 256: least time to the same inertia.
+private let relaxation = 1.7
 
 /// How `vectorKMeans` looks for clusters.
 public struct VectorKMeansOptions: Sendable, Equatable {
@@ -60,18 +65,29 @@ public func vectorKMeans(
     centroids: UnsafeMutablePointer<Double>, labels: UnsafeMutablePointer<Int32>
 ) throws(CompressionError) -> VectorKMeansResult {
     try validate(points, weights, options)
-    let source = VectorSource(points, weights)
+    return switch points.type {
+    case .float16: try search(VectorSource<UInt16>(points, weights), options, pool, centroids, labels)
+    case .float32: try search(VectorSource<Float>(points, weights), options, pool, centroids, labels)
+    case .float64: try search(VectorSource<Double>(points, weights), options, pool, centroids, labels)
+    }
+}
+
+private func search<Element: WeightElement>(
+    _ source: VectorSource<Element>, _ options: VectorKMeansOptions, _ pool: WorkPool,
+    _ centroids: UnsafeMutablePointer<Double>, _ labels: UnsafeMutablePointer<Int32>
+) throws(CompressionError) -> VectorKMeansResult {
     let (prepared, frame) = try source.prepare(options.k, pool)
     let k = min(options.k, prepared.count)
-    let sample = try source.sample(prepared, k, options.seed)
+    let size = max(16_384, 128 * k)
+    let samples = try source.samples([size, 8 * size], prepared, k, options.seed, pool)
     var best: (lloyd: VectorLloyd, clusters: Int, inertia: Double, iterations: Int)?
     let bestLabels = options.starts > 1 ? try VectorMemory<Int32>(prepared.count) : prepared.labels
     for start in 0..<options.starts {
         var numbers = SeededNumbers(options.seed &+ UInt64(start) &* 0x632b_e59b_d9b4_e019)
         _ = numbers.next()
-        let (lloyd, clusters) = try begin(prepared, sample, k, numbers, pool)
         let shift = options.tolerance * frame.meanVariance
-        let iterations = try lloyd.run(options.maxIterations, shift)
+        let (lloyd, clusters) = try begin(prepared, samples, k, numbers, (options.maxIterations, shift), pool)
+        let iterations = try lloyd.run(options.maxIterations, shift, relaxation: relaxation)
         if options.starts == 1 {
             best = (lloyd, clusters, 0, iterations)
             break
@@ -85,24 +101,27 @@ public func vectorKMeans(
     guard let best else { throw CompressionError(kind: .internal, message: "[kmeans] no run") }
     let fallback = VectorFallback(centroids: best.lloyd.centroids, frame: frame)
     let (clusterCount, inertia) = try source.finish(
-        bestLabels.base, best.clusters, options.k, fallback, pool, centroids, labels)
+        prepared, bestLabels.base, best.clusters, options.k, fallback, pool, centroids, labels)
     return VectorKMeansResult(clusterCount: clusterCount, inertia: inertia, iterations: best.iterations)
 }
 
-/// Seeds and improves the sample, or all points where there is none or it has too few distinct points.
+/// Seeds and improves the smallest sample, iterates over the others, the larger the later; or seeds all points where there is
+/// no sample or it has too few distinct points.
 /// - Returns: Lloyd's iteration over all points, to be run, and its number of clusters.
 private func begin(
-    _ points: VectorPoints, _ sample: VectorPoints?, _ k: Int, _ numbers: SeededNumbers, _ pool: WorkPool
+    _ points: VectorPoints, _ samples: [VectorPoints], _ k: Int, _ numbers: SeededNumbers,
+    _ limits: (iterations: Int, shift: Double), _ pool: WorkPool
 ) throws(CompressionError) -> (VectorLloyd, Int) {
-    if let sample {
-        let (inner, clusters) = try seed(sample, k, numbers, pool)
-        if clusters == k {
-            let outer = try VectorLloyd(points, k, pool)
-            for i in 0..<k * points.dim { outer.centroids.base[i] = inner.centroids.base[i] }
-            return (outer, k)
-        }
+    guard let smallest = samples.first else { return try seed(points, k, numbers, pool) }
+    var (lloyd, clusters) = try seed(smallest, k, numbers, pool)
+    guard clusters == k else { return try seed(points, k, numbers, pool) }
+    for more in samples.dropFirst() + [points] {
+        let next = try VectorLloyd(more, k, pool)
+        for i in 0..<k * points.dim { next.centroids.base[i] = lloyd.centroids.base[i] }
+        lloyd = next
+        if more !== points { _ = try lloyd.run(limits.iterations, limits.shift, relaxation: relaxation) }
     }
-    return try seed(points, k, numbers, pool)
+    return (lloyd, k)
 }
 
 private func seed(

@@ -8,8 +8,10 @@ struct VectorLloyd {
     let centroids: VectorMemory<Double>
     let rounded: VectorMemory<Float>
     let halfNorms: VectorMemory<Float>
-    /// For each chunk, k rows of `dim` sums and a weight; the first takes the total.
+    /// For each chunk, k rows of `dim` sums and a weight, and 8 numbers of scratch.
     private let sums: VectorMemory<Double>
+    /// k rows of `dim` sums and a weight: of all chunks.
+    private let totals: VectorMemory<Double>
     private let changed: VectorMemory<Bool>
 
     init(_ points: VectorPoints, _ k: Int, _ pool: WorkPool) throws(CompressionError) {
@@ -19,26 +21,37 @@ struct VectorLloyd {
         centroids = try VectorMemory(k * points.dim)
         rounded = try VectorMemory(k * points.dim)
         halfNorms = try VectorMemory(k)
-        sums = try VectorMemory(points.chunkCount * k * (points.dim + 1))
+        sums = try VectorMemory(points.chunkCount * (k * (points.dim + 1) + VectorLloyd.scratch))
+        totals = try VectorMemory(k * (points.dim + 1))
         changed = try VectorMemory(points.chunkCount)
     }
 
-    /// Iterates until no label changes, the centroids move by `shift` or less (sum of squares), or `iterations` are done.
+    /// The scratch of `vectorKMeansAssign`.
+    private static let scratch = 8
+
+    /// Iterates until no label changes, the means move by `shift` or less (sum of squares), or `iterations` are done.
     /// Then labels are the nearest of `centroids`.
+    ///
+    /// - relaxation: 1 to 2. Centroids move by this times the way to the mean, which lowers the inertia of the present
+    ///   clusters for anything below 2, and takes fewer iterations. The last move is to the mean.
     /// - Returns: the iterations done.
-    func run(_ iterations: Int, _ shift: Double) throws(CompressionError) -> Int {
+    func run(_ iterations: Int, _ shift: Double, relaxation: Double = 1) throws(CompressionError) -> Int {
         var done = 0
         while done < iterations {
             try pool.checkCancellation("kmeans")
             done += 1
             // Labels from before say nothing in the first round: the centroids need not be their means.
-            if !assign(accumulating: true), done > 1 { return done }
+            if !assign(done == 1 ? .first : .next), done > 1 {
+                if relaxation == 1 { return done }
+                _ = moveCentroids(1, upTo: .infinity)
+                break
+            }
             addChunks()
             relocateEmptyClusters()
-            if moveCentroids() <= shift { break }
+            if moveCentroids(relaxation, upTo: done == iterations ? .infinity : shift) <= shift { break }
         }
         try pool.checkCancellation("kmeans")
-        _ = assign(accumulating: false)
+        _ = assign(.last)
         return done
     }
 
@@ -66,18 +79,24 @@ struct VectorLloyd {
         }
     }
 
+    private enum Round {
+        case first, next, last
+    }
+
     /// - Returns: whether a label changed.
-    private func assign(accumulating: Bool) -> Bool {
+    private func assign(_ round: Round) -> Bool {
         roundCentroids()
         let dim = points.dim
         let rowLength = k * (dim + 1)
         pool.forEach(points.chunkCount) { c in
             let (start, end) = points.chunk(c)
-            changed.base[c] = points.assign(start, end, rounded.base, halfNorms.base, k)
-            guard accumulating else { return }
-            let row = sums.base + c * rowLength
-            for s in 0..<rowLength { row[s] = 0 }
-            points.accumulate(start, end, row)
+            let row = sums.base + c * (rowLength + VectorLloyd.scratch)
+            // Sums that are kept up to date must cancel: numbers of points do, but not weights of many sizes.
+            let keepsSums = !points.isWeighted && round != .last
+            if round == .first && keepsSums { for i in start..<end { points.labels.base[i] = -1 } }
+            if round == .first || !keepsSums { for s in 0..<rowLength { row[s] = 0 } }
+            changed.base[c] = points.assign(start, end, rounded.base, halfNorms.base, k, keepsSums ? row : nil)
+            if points.isWeighted && round != .last { points.accumulate(start, end, row) }
         }
         var any = false
         for c in 0..<points.chunkCount { any = any || changed.base[c] }
@@ -86,8 +105,10 @@ struct VectorLloyd {
 
     private func addChunks() {
         let rowLength = k * (points.dim + 1)
-        for c in 1..<max(points.chunkCount, 1) {
-            for s in 0..<rowLength { sums.base[s] += sums.base[c * rowLength + s] }
+        for s in 0..<rowLength { totals.base[s] = 0 }
+        for c in 0..<points.chunkCount {
+            let row = sums.base + c * (rowLength + VectorLloyd.scratch)
+            for s in 0..<rowLength { totals.base[s] += row[s] }
         }
     }
 
@@ -96,7 +117,7 @@ struct VectorLloyd {
     private func relocateEmptyClusters() {
         let dim = points.dim
         var measured = false
-        for j in 0..<k where sums.base[j * (dim + 1) + dim] == 0 {
+        for j in 0..<k where totals.base[j * (dim + 1) + dim] == 0 {
             if !measured {
                 measured = true
                 for c in 0..<points.chunkCount {
@@ -113,8 +134,8 @@ struct VectorLloyd {
             guard far >= 0 else { return }
             points.distances.base[far] = 0
             let weight = Double(points.weights.base[far])
-            let target = sums.base + j * (dim + 1)
-            let source = sums.base + Int(points.labels.base[far]) * (dim + 1)
+            let target = totals.base + j * (dim + 1)
+            let source = totals.base + Int(points.labels.base[far]) * (dim + 1)
             for d in 0...dim {
                 let value = d == dim ? weight : weight * Double(points.planes.base[d * points.stride + far])
                 target[d] = value
@@ -123,20 +144,29 @@ struct VectorLloyd {
         }
     }
 
-    /// - Returns: the sum of squares of what the centroids moved by. Empty clusters stay where they are.
-    private func moveCentroids() -> Double {
-        let dim = points.dim
-        var moved = 0.0
-        for j in 0..<k {
-            let row = sums.base + j * (dim + 1)
-            guard row[dim] > 0 else { continue }
-            for d in 0..<dim {
-                let mean = row[d] / row[dim]
-                let difference = mean - centroids.base[j * dim + d]
-                moved += difference * difference
-                centroids.base[j * dim + d] = mean
-            }
+    /// Moves the centroids to the means, or by `relaxation` times the way where that is above `limit`. Empty clusters stay
+    /// where they are.
+    /// - Returns: the sum of squares of the way to the means.
+    private func moveCentroids(_ relaxation: Double, upTo limit: Double) -> Double {
+        var way = 0.0
+        forEachMean { place, mean in
+            let difference = mean - centroids.base[place]
+            way += difference * difference
         }
-        return moved
+        let factor = way > limit ? relaxation : 1
+        forEachMean { place, mean in
+            let before = centroids.base[place]
+            centroids.base[place] = factor == 1 ? mean : before + factor * (mean - before)
+        }
+        return way
+    }
+
+    private func forEachMean(_ body: (Int, Double) -> Void) {
+        let dim = points.dim
+        for j in 0..<k {
+            let row = totals.base + j * (dim + 1)
+            guard row[dim] > 0 else { continue }
+            for d in 0..<dim { body(j * dim + d, row[d] / row[dim]) }
+        }
     }
 }

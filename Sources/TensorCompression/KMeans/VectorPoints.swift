@@ -40,6 +40,8 @@ final class VectorPoints: @unchecked Sendable {
     let planes: VectorMemory<Float>
     /// One for each point; 0 past the last.
     let weights: VectorMemory<Float>
+    /// Whether a weight is not 1.
+    let isWeighted: Bool
     let labels: VectorMemory<Int32>
     let distances: VectorMemory<Float>
     let chunkLength: Int
@@ -47,9 +49,10 @@ final class VectorPoints: @unchecked Sendable {
 
     /// - Parameter k: the clusters looked for; a chunk has at least 4 points for each, so that the sums of all chunks take no
     ///   more memory than the points.
-    init(_ count: Int, _ dim: Int, _ k: Int) throws(CompressionError) {
+    init(_ count: Int, _ dim: Int, _ k: Int, isWeighted: Bool) throws(CompressionError) {
         self.count = count
         self.dim = dim
+        self.isWeighted = isWeighted
         stride = (count + 15) / 16 * 16
         chunkLength = (max(4096, count / 512, 4 * k) + 15) / 16 * 16
         chunkCount = (count + chunkLength - 1) / chunkLength
@@ -75,16 +78,17 @@ final class VectorPoints: @unchecked Sendable {
 
 extension VectorPoints {
     func assign(
-        _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int
+        _ start: Int, _ end: Int, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>, _ k: Int,
+        _ sums: UnsafeMutablePointer<Double>?
     ) -> Bool {
         #if arch(x86_64)
         if usesV3Kernels {
             return CompressionKernelsV3.vectorKMeansAssign(
-                planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
+                planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, sums)
         }
         #endif
         return CompressionKernels.vectorKMeansAssign(
-            planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base)
+            planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, sums)
     }
 
     func accumulate(_ start: Int, _ end: Int, _ sums: UnsafeMutablePointer<Double>) {

@@ -19,16 +19,14 @@ struct VectorFallback {
 }
 
 /// The points as the caller gave them.
-struct VectorSource: @unchecked Sendable {
-    private let base: UnsafeRawPointer
-    private let type: FloatType
+struct VectorSource<Element: WeightElement>: @unchecked Sendable {
+    private let base: UnsafePointer<Element>
     private let count: Int
     private let dim: Int
     private let weights: UnsafePointer<Double>?
 
     init(_ view: TensorView, _ weights: UnsafePointer<Double>?) {
-        base = view.base
-        type = view.type
+        base = view.base.assumingMemoryBound(to: Element.self)
         count = view.shape[0]
         dim = view.shape[1]
         var total = 0.0
@@ -37,21 +35,14 @@ struct VectorSource: @unchecked Sendable {
     }
 
     @inline(__always)
-    private func value(_ index: Int) -> Double {
-        switch type {
-        case .float16:
-            Double(Float(bitPattern: floatBits(half: base.load(fromByteOffset: index * 2, as: UInt16.self))))
-        case .float32: Double(base.load(fromByteOffset: index * 4, as: Float.self))
-        case .float64: base.load(fromByteOffset: index * 8, as: Double.self)
-        }
-    }
+    private func value(_ index: Int) -> Double { base[index].double }
 
     // MARK: - Before
 
     /// The points by component in binary32, moved and scaled, with weights of at most 1.
     func prepare(_ k: Int, _ pool: WorkPool) throws(CompressionError) -> (VectorPoints, VectorFrame) {
-        let points = try VectorPoints(count, dim, min(k, count))
-        let scale = try powersOfTwo()
+        let points = try VectorPoints(count, dim, min(k, count), isWeighted: weights != nil)
+        let scale = try powersOfTwo(points, pool)
         let mean = try VectorMemory<Double>(dim)
         let sums = try VectorMemory<Double>(points.chunkCount * dim)
         pool.forEach(points.chunkCount) { c in
@@ -66,14 +57,17 @@ struct VectorSource: @unchecked Sendable {
         if let weights { for i in 0..<count { largestWeight = max(largestWeight, weights[i]) } }
         pool.forEach(points.chunkCount) { c in
             let (start, end) = points.chunk(c)
-            for i in start..<end {
-                for d in 0..<dim {
+            for d in 0..<dim {
+                let plane = points.planes.base + d * points.stride
+                var sum = 0.0
+                for i in start..<end {
                     let moved = value(i * dim + d) * scale.0 * scale.1 - mean.base[d]
-                    points.planes.base[d * points.stride + i] = Float(moved)
-                    squares.base[c] += moved * moved
+                    plane[i] = Float(moved)
+                    sum += moved * moved
                 }
-                points.weights.base[i] = weights.map { Float($0[i] / largestWeight) } ?? 1
+                squares.base[c] += sum
             }
+            for i in start..<end { points.weights.base[i] = weights.map { Float($0[i] / largestWeight) } ?? 1 }
         }
         try pool.checkCancellation("kmeans")
         var sum = 0.0
@@ -83,14 +77,24 @@ struct VectorSource: @unchecked Sendable {
     }
 
     /// Two powers of two whose product brings the largest magnitude to between 1 and 2.
-    private func powersOfTwo() throws(CompressionError) -> (Double, Double) {
+    private func powersOfTwo(
+        _ points: VectorPoints, _ pool: WorkPool
+    ) throws(CompressionError) -> (Double, Double) {
+        let most = try VectorMemory<Double>(points.chunkCount)
+        pool.forEach(points.chunkCount) { c in
+            let (start, end) = points.chunk(c)
+            let length = (end - start) * dim
+            let isFinite = Element.firstNonFinite(base + start * dim, length, true) < 0
+            most.base[c] = isFinite ? Element.greatestMagnitude(base + start * dim, length).double : .infinity
+        }
         var largest = 0.0
-        for i in 0..<count * dim {
-            let magnitude = abs(value(i))
-            guard magnitude.isFinite else {
-                throw .declined("[kmeans] points: found \(value(i)) at flat index \(i), allowed finite numbers")
+        for c in 0..<points.chunkCount {
+            guard most.base[c].isFinite else {
+                let start = points.chunk(c).start * dim
+                let at = start + Element.firstNonFinite(base + start, count * dim - start, true)
+                throw .declined("[kmeans] points: found \(value(at)) at flat index \(at), allowed finite numbers")
             }
-            largest = max(largest, magnitude)
+            largest = max(largest, most.base[c])
         }
         guard largest > 0 else { return (1, 1) }
         let exponent = -Int(largest.exponent)
@@ -101,40 +105,68 @@ struct VectorSource: @unchecked Sendable {
         )
     }
 
-    /// A weighted sample for `k` clusters, or nil where there are too few points for one to be worth it. Points are drawn
-    /// with probability 1/2 uniform and 1/2 by weight times squared distance to the mean, and weighted by the inverse.
-    func sample(_ points: VectorPoints, _ k: Int, _ seed: UInt64) throws(CompressionError) -> VectorPoints? {
-        let size = max(16_384, 128 * k)
-        guard points.count >= 2 * size else { return nil }
-        var totalWeight = 0.0
-        var totalDistance = 0.0
-        forEachMass(points) { weight, distance, _ in
-            totalWeight += weight
-            totalDistance += distance
-        }
-        guard totalDistance > 0 else { return nil }
-        let result = try VectorPoints(size, dim, k)
-        var numbers = SeededNumbers(seed ^ 0x5851_f42d_4c95_7f2d)
-        var taken = 0
-        var passed = 0.0
-        var next = numbers.unit()
-        forEachMass(points) { weight, distance, i in
-            let share = (weight / totalWeight + distance / totalDistance) / 2 * Double(size)
-            passed += share
-            while next < passed, taken < size {
-                for d in 0..<dim {
-                    result.planes.base[d * result.stride + taken] = points.planes.base[d * points.stride + i]
-                }
-                result.weights.base[taken] = Float(weight / share)
-                taken += 1
-                next = Double(taken) + numbers.unit()
+    /// Weighted samples of the sizes for which there are at least twice as many points. Points are drawn with probability
+    /// 1/2 uniform and 1/2 by weight times squared distance to the mean, and weighted by the inverse.
+    func samples(
+        _ sizes: [Int], _ points: VectorPoints, _ k: Int, _ seed: UInt64, _ pool: WorkPool
+    ) throws(CompressionError) -> [VectorPoints] {
+        let sizes = sizes.filter { points.count >= 2 * $0 }
+        guard !sizes.isEmpty else { return [] }
+        let masses = try VectorMemory<Double>(2 * points.chunkCount)
+        pool.forEach(points.chunkCount) { c in
+            forEachMass(points, c) { weight, distance, _ in
+                masses.base[2 * c] += weight
+                masses.base[2 * c + 1] += distance
             }
         }
-        return result
+        var (totalWeight, totalDistance) = (0.0, 0.0)
+        for c in 0..<points.chunkCount {
+            totalWeight += masses.base[2 * c]
+            totalDistance += masses.base[2 * c + 1]
+        }
+        guard totalDistance > 0 else { return [] }
+        let factor = (weight: 0.5 / totalWeight, distance: 0.5 / totalDistance)
+        // The shares of the points of all chunks before; all add up to 1.
+        let passed = try VectorMemory<Double>(points.chunkCount + 1)
+        for c in 0..<points.chunkCount {
+            passed.base[c + 1] =
+                passed.base[c] + masses.base[2 * c] * factor.weight + masses.base[2 * c + 1] * factor.distance
+        }
+        passed.base[points.chunkCount] = .infinity
+        var draws: [VectorDraw] = []
+        for size in sizes { draws.append(try VectorDraw(size, points, k, seed)) }
+        pool.forEach(points.chunkCount) { c in
+            var sum = passed.base[c]
+            let end = passed.base[c + 1]
+            var cursors = draws.map { $0.cursor(from: sum) }
+            func take(_ index: Int, _ inverse: Double, below limit: Double) -> Double {
+                var next = Double.infinity
+                for n in cursors.indices {
+                    cursors[n].take(index, inverse, below: limit)
+                    next = min(next, cursors[n].mark)
+                }
+                return next
+            }
+            var next = take(0, 0, below: -1)
+            var last = (index: -1, inverse: 0.0)
+            forEachMass(points, c) { weight, distance, i in
+                let share = weight * factor.weight + distance * factor.distance
+                guard share > 0 else { return }
+                sum += share
+                last = (i, weight / share)
+                if next < sum { next = take(i, weight / share, below: min(sum, end)) }
+            }
+            // What rounding of the sums left over.
+            if last.index >= 0 { _ = take(last.index, last.inverse, below: end) }
+        }
+        return draws.map(\.sample)
     }
 
-    private func forEachMass(_ points: VectorPoints, _ body: (Double, Double, Int) -> Void) {
-        for i in 0..<points.count {
+    /// Weight, weight times squared distance to the mean, and index of each point of a chunk.
+    @inline(__always)
+    private func forEachMass(_ points: VectorPoints, _ chunk: Int, _ body: (Double, Double, Int) -> Void) {
+        let (start, end) = points.chunk(chunk)
+        for i in start..<end {
             var norm = 0.0
             for d in 0..<dim {
                 let x = Double(points.planes.base[d * points.stride + i])
@@ -149,41 +181,113 @@ struct VectorSource: @unchecked Sendable {
 
     /// Numbers the clusters that have points from 0, and computes their means and the inertia from the given points.
     func finish(
-        _ found: UnsafeMutablePointer<Int32>, _ clusters: Int, _ k: Int, _ fallback: VectorFallback, _ pool: WorkPool,
-        _ centroids: UnsafeMutablePointer<Double>, _ labels: UnsafeMutablePointer<Int32>
+        _ points: VectorPoints, _ found: UnsafeMutablePointer<Int32>, _ clusters: Int, _ k: Int,
+        _ fallback: VectorFallback, _ pool: WorkPool, _ centroids: UnsafeMutablePointer<Double>,
+        _ labels: UnsafeMutablePointer<Int32>
     ) throws(CompressionError) -> (Int, Double) {
+        let scale = fallback.frame.scale
+        // For each chunk and cluster: sums of the components, of the weights, and the number of points.
+        let width = dim + 2
+        let sums = try VectorMemory<Double>(points.chunkCount * clusters * width)
+        pool.forEach(points.chunkCount) { c in
+            let (start, end) = points.chunk(c)
+            let rows = sums.base + c * clusters * width
+            for i in start..<end {
+                let row = rows + Int(found[i]) * width
+                let weight = weights?[i] ?? 1
+                for d in 0..<dim { row[d] += weight * (value(i * dim + d) * scale.0 * scale.1) }
+                row[dim] += weight
+                row[dim + 1] += 1
+            }
+        }
+        for c in 1..<max(points.chunkCount, 1) {
+            for s in 0..<clusters * width { sums.base[s] += sums.base[c * clusters * width + s] }
+        }
         let numbers = try VectorMemory<Int32>(clusters)
-        for i in 0..<count { numbers.base[Int(found[i])] = 1 }
         for i in 0..<k * dim { centroids[i] = 0 }
         var clusterCount = 0
-        for j in 0..<clusters where numbers.base[j] > 0 {
+        for j in 0..<clusters {
+            let row = sums.base + j * width
+            guard row[dim + 1] > 0 else { continue }
             numbers.base[j] = Int32(clusterCount)
-            for d in 0..<dim { centroids[clusterCount * dim + d] = fallback.component(j, dim, d) }
+            for d in 0..<dim {
+                centroids[clusterCount * dim + d] =
+                    row[dim] > 0 ? row[d] / row[dim] / scale.0 / scale.1 : fallback.component(j, dim, d)
+            }
             clusterCount += 1
         }
-        for i in 0..<count { labels[i] = numbers.base[Int(found[i])] }
-        let scale = fallback.frame.scale
-        let sums = try VectorMemory<Double>(clusterCount * (dim + 1))
-        for i in 0..<count {
-            let row = sums.base + Int(labels[i]) * (dim + 1)
-            let weight = weights?[i] ?? 1
-            for d in 0..<dim { row[d] += weight * (value(i * dim + d) * scale.0 * scale.1) }
-            row[dim] += weight
-        }
-        for j in 0..<clusterCount {
-            let row = sums.base + j * (dim + 1)
-            guard row[dim] > 0 else { continue }
-            for d in 0..<dim { centroids[j * dim + d] = row[d] / row[dim] / scale.0 / scale.1 }
+        let inertias = try VectorMemory<Double>(points.chunkCount)
+        pool.forEach(points.chunkCount) { c in
+            let (start, end) = points.chunk(c)
+            var inertia = 0.0
+            for i in start..<end {
+                let label = numbers.base[Int(found[i])]
+                labels[i] = label
+                var distance = 0.0
+                for d in 0..<dim {
+                    let difference = value(i * dim + d) - centroids[Int(label) * dim + d]
+                    distance += difference * difference
+                }
+                inertia += (weights?[i] ?? 1) * distance
+            }
+            inertias.base[c] = inertia
         }
         var inertia = 0.0
-        for i in 0..<count {
-            var distance = 0.0
-            for d in 0..<dim {
-                let difference = value(i * dim + d) - centroids[Int(labels[i]) * dim + d]
-                distance += difference * difference
-            }
-            inertia += (weights?[i] ?? 1) * distance
-        }
+        for c in 0..<points.chunkCount { inertia += inertias.base[c] }
         return (clusterCount, inertia)
+    }
+}
+
+/// A sample as it is drawn: place t takes the point where the shares of the points add up to mark t, (t + u) / size with a
+/// random u from 0 to 1.
+private struct VectorDraw: @unchecked Sendable {
+    let sample: VectorPoints
+    private let points: VectorPoints
+    private let marks: VectorMemory<Double>
+
+    init(_ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64) throws(CompressionError) {
+        self.points = points
+        sample = try VectorPoints(size, points.dim, k, isWeighted: true)
+        marks = try VectorMemory(size)
+        var numbers = SeededNumbers(seed ^ 0x5851_f42d_4c95_7f2d)
+        for t in 0..<size { marks.base[t] = (Double(t) + numbers.unit()) / Double(size) }
+    }
+
+    /// At the first place whose mark is not below `least`.
+    func cursor(from least: Double) -> Cursor {
+        var (low, high) = (0, sample.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if marks.base[middle] < least { low = middle + 1 } else { high = middle }
+        }
+        return Cursor(
+            place: low, count: sample.count, dim: points.dim, marks: marks.base, source: points.planes.base,
+            sourceStride: points.stride, target: sample.planes.base, targetStride: sample.stride,
+            weights: sample.weights.base)
+    }
+
+    /// Pointers only: threads that count references to the same object wait for each other.
+    struct Cursor {
+        var place: Int
+        let count: Int
+        let dim: Int
+        let marks: UnsafeMutablePointer<Double>
+        let source: UnsafeMutablePointer<Float>
+        let sourceStride: Int
+        let target: UnsafeMutablePointer<Float>
+        let targetStride: Int
+        let weights: UnsafeMutablePointer<Float>
+
+        /// Of the place that is next, infinite past the last.
+        var mark: Double { place < count ? marks[place] : .infinity }
+
+        /// Fills the places whose marks are below `limit` with a point; `inverse` is its weight by its share.
+        mutating func take(_ index: Int, _ inverse: Double, below limit: Double) {
+            while mark < limit {
+                for d in 0..<dim { target[d * targetStride + place] = source[d * sourceStride + index] }
+                weights[place] = Float(inverse)
+                place += 1
+            }
+        }
     }
 }
