@@ -42,7 +42,7 @@ var targets: [Target] = [
         name: "TensorCompression",
         dependencies: ["CSwiftCompress", "CompressionKernels"] + variants.map { .byName(name: $0.name) }),
     .target(name: "CoreMLPackage", dependencies: ["CSystem", "JSONText"]),
-    .target(name: "ModelCompression", dependencies: ["CoreMLPackage", "JSONText", "TensorCompression"]),
+    .target(name: "ModelCompression", dependencies: ["CSystem", "CoreMLPackage", "JSONText", "TensorCompression"]),
     .executableTarget(name: "swiftcompress", dependencies: ["CommandLineTool"]),
 ]
 

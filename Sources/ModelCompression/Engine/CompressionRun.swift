@@ -1,3 +1,4 @@
+import CSystem
 import CoreMLPackage
 import TensorCompression
 
@@ -112,6 +113,7 @@ final class CompressionRun {
             let following = Self.nextWave(wave.upperBound, jobs)
             let bytes = jobs[wave].reduce(0) { $0 + $1.byteCount }
             try writing.makeRoom(Self.flightBytes - bytes)
+            if bytes > Self.flightBytes { system_return_freed_memory() }
             prefetch(jobs[following], subjects)
             let results = compress(wave, jobs, subjects, context)
             if let error = Self.cause(results) { throw error }
