@@ -83,20 +83,6 @@ final class StepsTests: TemporaryFolderTestCase {
         }
     }
 
-    func testThreadsDoNotChangeTheBytes() throws {
-        for (name, source, steps) in Self.cases where steps.count == 2 {
-            var files: [Data] = []
-            for threads in [1, 3] {
-                let path = try run(steps, on: Fixtures.path(source), threads: threads)
-                for file in ["weights/weight.bin", "model.mlmodel"] {
-                    files.append(try Data(contentsOf: URL(fileURLWithPath: path + "/Data/com.apple.CoreML/" + file)))
-                }
-            }
-            XCTAssertEqual(files[0], files[2], name)
-            XCTAssertEqual(files[1], files[3], name)
-        }
-    }
-
     /// Integer tables are rounded by default: never a larger error than cutting them off.
     func testIntegerTablesAreRounded() throws {
         func error(_ compat: CompressionOptions.Compatibility?) throws -> [Double] {
@@ -139,12 +125,12 @@ final class StepsTests: TemporaryFolderTestCase {
     }
 
     private func run(
-        _ steps: [Step], on source: String, compat: CompressionOptions.Compatibility? = nil, threads: Int = 0
+        _ steps: [Step], on source: String, compat: CompressionOptions.Compatibility? = nil
     ) throws -> String {
         var path = source
         for (number, step) in steps.enumerated() {
             var options = CompressionOptions(
-                operation: step.operation, joint: number > 0, global: step.config, numThreads: threads, compat: compat)
+                operation: step.operation, joint: number > 0, global: step.config, compat: compat)
             for name in ["shared_linear", "shared_matmul", "masked"] { options.opNames.updateValue(nil, forKey: name) }
             let next = output("step\(number)")
             let report = try compressWeights(of: try ModelPackage(path: path), to: next, options: options)
