@@ -39,7 +39,7 @@ struct ConstexprArithmetic {
         }
         guard let count = MILTensorType(type, shape: shape).elementCount, let size = type.byteCount(elements: count)
         else { throw ConstexprError("found an output of shape \(shape), larger than any memory") }
-        return try TensorMemory(byteCount: size)
+        return try TensorMemory(byteCount: size, pool: pool)
     }
 
     /// Whether a parameter of shape `parts` cuts every axis of `shape` into equal blocks.

@@ -43,7 +43,7 @@ extension ConstexprArithmetic {
         guard data.shape.count == 1, [1, 2, 4].contains(size),
             let count = MILTensorType(elements.type, shape: mask.shape).elementCount
         else { throw ConstexprError("found non-zero data of \(data.type.name) \(data.shape), expected a vector") }
-        let memory = try TensorMemory(byteCount: count * size)
+        let memory = try TensorMemory(byteCount: count * size, pool: pool)
         try scatterNonzero(
             elementByteCount: size, count: count, mask: .packed(mask.start(as: UInt8.self)),
             nonzero: UnsafeRawPointer(elements.start(as: UInt8.self)), nonzeroCount: elements.count,
@@ -62,7 +62,7 @@ extension ConstexprArithmetic {
         let flags = bits.start(as: UInt8.self)
         var kept = 0
         for position in 0..<bits.count { kept &+= Int(flags[position]) }
-        let memory = try TensorMemory(byteCount: kept * size)
+        let memory = try TensorMemory(byteCount: kept * size, pool: pool)
         try gatherNonzero(
             elementByteCount: size, count: dense.count, UnsafeRawPointer(dense.start(as: UInt8.self)), mask: flags,
             into: memory.start(as: UInt8.self), pool: pool)
@@ -104,9 +104,9 @@ extension ConstexprArithmetic {
         guard let count = MILTensorType(.uint8, shape: shape).elementCount else {
             throw ConstexprError("found an output of shape \(shape), larger than any memory")
         }
-        let bytes = try TensorMemory(byteCount: count)
+        let bytes = try TensorMemory(byteCount: count, pool: pool)
         if count > 0 { try expand(PaletteCodes(mask), mask.shape, lut, axis, nil, bytes) }
-        let packed = try TensorMemory(byteCount: (count + 7) / 8)
+        let packed = try TensorMemory(byteCount: (count + 7) / 8, pool: pool)
         try packBits(
             bytes.start(as: UInt8.self), count: count, nbits: 1, into: packed.start(as: UInt8.self), pool: pool)
         withExtendedLifetime(bytes) {}

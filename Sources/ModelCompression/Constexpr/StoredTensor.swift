@@ -14,29 +14,41 @@ final class TensorMemory: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
     /// Whose first bytes these are; nil for memory of its own.
     private let owner: TensorMemory?
+    /// Where the memory came from or goes to, and its size there.
+    private let spare: SpareMemory?
+    private let capacity: Int
 
-    /// Memory of this size is asked for in pages of 2 MB, where the system has them: a page fault for each 4 KB costs as
-    /// much as the work on it.
-    private static let hugePage = 2 << 20
-
-    /// Uninitialised, aligned to 64 bytes.
-    init(byteCount: Int) throws(CompressionError) {
+    /// Uninitialised, aligned to 64 bytes. Memory of 2 MB and more is asked for in pages of that size, where the system has
+    /// them: a page fault for each 4 KB costs as much as the work on it.
+    ///
+    /// - pool: the pool of the call, whose spare memory is used.
+    init(byteCount: Int, pool: WorkPool? = nil) throws(CompressionError) {
+        let isHuge = byteCount >= SpareMemory.pageSize
+        spare = isHuge ? pool?.spareMemory : nil
+        owner = nil
+        if let block = spare?.take(byteCount) {
+            bytes = UnsafeMutableRawBufferPointer(start: block.address, count: byteCount)
+            capacity = block.byteCount
+            return
+        }
         var memory: UnsafeMutableRawPointer?
-        let isHuge = byteCount >= Self.hugePage
-        guard byteCount >= 0, posix_memalign(&memory, isHuge ? Self.hugePage : 64, max(byteCount, 1)) == 0, let memory
+        guard byteCount >= 0, posix_memalign(&memory, isHuge ? SpareMemory.pageSize : 64, max(byteCount, 1)) == 0,
+            let memory
         else {
             throw CompressionError(kind: .outOfMemory, message: "[decompress] out of memory: \(byteCount) bytes")
         }
         #if os(Linux)
-        if isHuge { madvise(memory, byteCount / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
+        if isHuge { madvise(memory, byteCount / SpareMemory.pageSize * SpareMemory.pageSize, MADV_HUGEPAGE) }
         #endif
         bytes = UnsafeMutableRawBufferPointer(start: memory, count: byteCount)
-        owner = nil
+        capacity = byteCount
     }
 
     private init(prefix byteCount: Int, of owner: TensorMemory) {
         bytes = UnsafeMutableRawBufferPointer(rebasing: owner.bytes[..<byteCount])
         self.owner = owner
+        spare = nil
+        capacity = byteCount
     }
 
     /// The first bytes, not copied.
@@ -51,7 +63,12 @@ final class TensorMemory: @unchecked Sendable {
     }
 
     deinit {
-        if owner == nil { free(bytes.baseAddress) }
+        guard owner == nil else { return }
+        if let spare, let address = bytes.baseAddress {
+            spare.give(address, capacity)
+        } else {
+            free(bytes.baseAddress)
+        }
     }
 
     /// The first element. There is one address even for no elements.
@@ -95,7 +112,7 @@ struct StoredTensor: @unchecked Sendable {
     /// One code in each byte; the tensor itself where it has bytes already.
     func unpacked(pool: WorkPool) throws(CompressionError) -> StoredTensor {
         guard type.isSubByte else { return self }
-        let memory = try TensorMemory(byteCount: count)
+        let memory = try TensorMemory(byteCount: count, pool: pool)
         try unpackBits(
             start(as: UInt8.self), byteCount: bytes.count, count: count, nbits: type.bitWidth, signed: type == .int4,
             into: memory.start(as: UInt8.self), pool: pool)

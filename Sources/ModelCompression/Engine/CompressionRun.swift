@@ -113,7 +113,10 @@ final class CompressionRun {
             let following = Self.nextWave(wave.upperBound, jobs)
             let bytes = jobs[wave].reduce(0) { $0 + $1.byteCount }
             try writing.makeRoom(Self.flightBytes - bytes)
-            if bytes > Self.flightBytes { system_return_freed_memory() }
+            if bytes > Self.flightBytes {
+                context.pool.spareMemory.clear()
+                system_return_freed_memory()
+            }
             prefetch(jobs[following], subjects)
             let results = compress(wave, jobs, subjects, context)
             if let error = Self.cause(results) { throw error }

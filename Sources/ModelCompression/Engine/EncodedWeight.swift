@@ -116,7 +116,7 @@ extension EncodedArray {
             return
         }
         let count = shape.reduce(1, *)
-        let memory = try TensorMemory(byteCount: type.byteCount(elements: count) ?? 0)
+        let memory = try TensorMemory(byteCount: type.byteCount(elements: count) ?? 0, pool: pool)
         try packBits(
             codes.start(as: UInt8.self), count: count, nbits: type.bitWidth, signed: type == .int4,
             into: memory.start(as: UInt8.self), pool: pool)

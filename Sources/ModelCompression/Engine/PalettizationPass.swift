@@ -58,7 +58,7 @@ extension PalettizationScheme {
             options.nbits = 4
             layout = try paletteLayout(tensor, options, pool: pool)
         }
-        let parts = try PaletteParts(layout, tensor.type)
+        let parts = try PaletteParts(layout, tensor.type, pool: pool)
         try palettize(
             tensor, options, layout, pool: pool, lut: parts.lut, indices: parts.indices, scale: parts.scale)
         return parts
@@ -116,14 +116,14 @@ final class PaletteParts {
     private let indicesMemory: TensorMemory
     private let scaleMemory: TensorMemory?
 
-    init(_ layout: PaletteLayout, _ type: FloatType) throws(CompressionError) {
+    init(_ layout: PaletteLayout, _ type: FloatType, pool: WorkPool) throws(CompressionError) {
         self.layout = layout
         self.type = type
         lutMemory = try TensorMemory(byteCount: layout.lutElementCount * type.byteCount)
         lutMemory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
-        indicesMemory = try TensorMemory(byteCount: layout.indicesCount)
+        indicesMemory = try TensorMemory(byteCount: layout.indicesCount, pool: pool)
         scaleMemory = try layout.scaleShape.map { shape throws(CompressionError) in
-            try TensorMemory(byteCount: shape.reduce(type.byteCount, *))
+            try TensorMemory(byteCount: shape.reduce(type.byteCount, *), pool: pool)
         }
     }
 
@@ -160,7 +160,7 @@ extension PalettizationScheme {
             throw OptionError.make("lut_function", found: "nothing", allowed: "a function (mode is custom)")
         }
         let room = try paletteLayout(tensor, options, pool: context.pool)
-        let parts = try PaletteParts(room, tensor.type)
+        let parts = try PaletteParts(room, tensor.type, pool: context.pool)
         let unit = clusterDim
         parts.layout = try palettize(
             tensor, options, room, pool: context.pool,

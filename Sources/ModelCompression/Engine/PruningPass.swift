@@ -10,7 +10,7 @@ struct PruningMask {
 
     init(_ tensor: TensorView, _ method: PruningMethod, pool: WorkPool) throws(CompressionError) {
         count = tensor.elementCount
-        bytes = try TensorMemory(byteCount: count)
+        bytes = try TensorMemory(byteCount: count, pool: pool)
         kept = try prune(tensor, method, pool: pool, mask: bytes.start(as: UInt8.self)).nonzeroCount
     }
 
@@ -23,7 +23,7 @@ struct PruningMask {
     /// The elements that stay, of a type of whole bytes.
     func gathered(_ dense: StoredTensor, pool: WorkPool) throws(CompressionError) -> StoredTensor {
         let size = dense.type.bitWidth / 8
-        let memory = try TensorMemory(byteCount: kept * size)
+        let memory = try TensorMemory(byteCount: kept * size, pool: pool)
         try gatherNonzero(
             elementByteCount: size, count: count, UnsafeRawPointer(dense.start(as: UInt8.self)),
             mask: bytes.start(as: UInt8.self), into: memory.start(as: UInt8.self), pool: pool)

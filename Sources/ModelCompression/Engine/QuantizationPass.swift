@@ -17,8 +17,8 @@ struct QuantizedParts {
         layout = try quantizationLayout(tensor, options)
         type = options.type
         floatType = tensor.type
-        data = try TensorMemory(byteCount: layout.count)
-        scale = try TensorMemory(byteCount: layout.blockCount * tensor.type.byteCount)
+        data = try TensorMemory(byteCount: layout.count, pool: pool)
+        scale = try TensorMemory(byteCount: layout.blockCount * tensor.type.byteCount, pool: pool)
         zeroPoint = layout.hasZeroPoint ? try TensorMemory(byteCount: layout.blockCount) : nil
         constantBlocks = try quantize(
             tensor, options, layout, pool: pool, data: data.start(as: UInt8.self), scale: scale.start(as: UInt8.self),

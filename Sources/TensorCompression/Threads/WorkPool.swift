@@ -22,6 +22,8 @@ public final class WorkPool: Sendable {
     public let threadCount: Int
     /// Raising this makes the loops of this pool skip what they have not begun.
     public let cancellation: Cancellation
+    /// Memory that the parts of the call pass on.
+    package let spareMemory = SpareMemory()
     private let workers: Workers
 
     /// - Parameters:
@@ -91,7 +93,7 @@ private final class FirstFailure: @unchecked Sendable {
 }
 
 /// A pthread mutex at a fixed address.
-private final class Mutex: @unchecked Sendable {
+final class Mutex: @unchecked Sendable {
     let handle: UnsafeMutablePointer<pthread_mutex_t>
 
     init() {
