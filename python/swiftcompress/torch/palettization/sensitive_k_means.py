@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from os import PathLike
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from swiftcompress._checks import message
+from swiftcompress.torch._before import all_or_nothing, once
 from swiftcompress.torch._metadata import register_metadata_version
 from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, workers
 from swiftcompress.torch._selection import Selected, Weight, select
@@ -154,7 +155,8 @@ class SKMPalettizer(ParameterCompressor):
         num_kmeans_workers
             Threads at most; 1, which is coremltools' default, and None: one for each core. Never changes a result.
         inplace
-            True: the model itself is changed and returned. False: a copy.
+            True: the model itself is changed and returned; what ends the call early, Ctrl-C too, leaves it as it was. False:
+            a copy.
 
         Returns
         -------
@@ -173,22 +175,24 @@ class SKMPalettizer(ParameterCompressor):
         threads = workers(type(self).__name__, "num_kmeans_workers", num_kmeans_workers)
         loader, loss = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
         model = self._get_model_for_compression(inplace)
-        if sensitivity_path is None:
-            sensitivities = self.compute_sensitivity(
-                loader, loss, sensitivity_path, num_sensitivity_workers, fsdp_auto_wrap_policy=fsdp_auto_wrap_policy
-            )
-        else:
-            sensitivities = torch.load(sensitivity_path, map_location="cpu", weights_only=True)
-        found = {
-            selected.weight.parameter: _sensitivity_of(operation, selected, sensitivities)
-            for selected in self._selected(model)
-        }
+        with all_or_nothing(model, model is self._original) as before:
+            if sensitivity_path is None:
+                sensitivities = self.compute_sensitivity(
+                    loader, loss, None, num_sensitivity_workers, fsdp_auto_wrap_policy=fsdp_auto_wrap_policy
+                )
+            else:
+                sensitivities = torch.load(sensitivity_path, map_location="cpu", weights_only=True)
+            found = {
+                selected.weight.parameter: _sensitivity_of(operation, selected, sensitivities)
+                for selected in self._selected(model)
+            }
 
-        def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
-            return palettize(weight, config, found[weight.parameter], each)
+            def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
+                return palettize(weight, config, found[weight.parameter], each)
 
-        self._compress_parameters(model, compress_one, threads)
-        register_metadata_version(model)
+            report = self._compress_parameters(model, before, compress_one, threads)
+            register_metadata_version(model)
+        self._model, self._report = model, report
         return model
 
 
@@ -242,15 +246,12 @@ def _squared_gradients(
         parameter.grad = None
 
     count = 0
-    with _as_before(model, names), torch.enable_grad():
-        handles = [parameter.register_post_accumulate_grad_hook(add) for parameter in names]
-        try:
-            for sample in samples:
-                loss(model, sample).backward()
-                count += 1
-        finally:
-            for handle in handles:
-                handle.remove()
+    with _as_before(model, names), torch.enable_grad(), ExitStack() as stack:
+        for parameter in names:
+            stack.callback(parameter.register_post_accumulate_grad_hook(add).remove)
+        for sample in samples:
+            loss(model, sample).backward()
+            count += 1
     if count == 0:
         raise ValueError(message(operation, "dataloader", "no sample", "an iterable of at least one"))
     return sums
@@ -261,22 +262,22 @@ def _as_before(model: Any, names: dict[Any, str]) -> Iterator[None]:
     """Afterwards buffers, gradients and `requires_grad` are what they were."""
     # A module may write into a buffer, or put another tensor in its place.
     buffers = [
-        (module, name, buffer, None if buffer is None else buffer.clone())
+        (module, name, buffer, None if buffer is None else once(buffer).clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
     ]
     before = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
-    for parameter, _, _ in before:
-        parameter.grad = None
-    for parameter in names:
-        parameter.requires_grad_(True)
     try:
+        for parameter, _, _ in before:
+            parameter.grad = None
+        for parameter in names:
+            parameter.requires_grad_(True)
         yield
     finally:
         with torch.no_grad():
             for module, name, buffer, value in buffers:
                 if buffer is not None:
-                    buffer.copy_(value)
+                    once(buffer).copy_(value)
                 module._buffers[name] = buffer
         for parameter, gradient, requires in before:
             parameter.grad = gradient
