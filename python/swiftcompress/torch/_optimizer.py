@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -350,6 +350,15 @@ def compressed(selected: Selected, done: Compressed, action: str, errors: Errors
 
 
 # Arguments
+
+
+def elements(operation: str, name: str, loader: Any) -> Iterator[Any]:
+    """What goes through a data loader, from its start. Raises TypeError where it is none; a dictionary or text is a batch."""
+    kind = type(loader)
+    if isinstance(loader, str | bytes | Mapping) or not (hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")):
+        allowed = "an iterable of batches, such as a list or a torch.utils.data.DataLoader"
+        raise TypeError(message(operation, name, f"a {kind.__name__}", allowed))
+    return iter(loader)
 
 
 def workers(operation: str, name: str, value: Any) -> int:

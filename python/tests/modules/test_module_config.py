@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,13 @@ def test_the_same_is_accepted_and_refused(name: str, values: dict[str, Any]) -> 
 def test_messages_name_the_argument_the_value_and_what_is_allowed() -> None:
     kind = palettization.ModulePostTrainingPalettizerConfig
     for values, text in (
-        ({"n_bits": 5}, "nbits: found 5, allowed 1, 2, 3, 4, 6, 8"),
+        ({"n_bits": 5}, "] n_bits: found 5, allowed 1, 2, 3, 4, 6, 8"),
         ({"lut_dtype": "int4"}, "lut_dtype: found 'int4', allowed int8, uint8"),  # int8 in coremltools, silently
         ({"granularity": "x"}, "granularity: found 'x', allowed 'per_tensor', 'per_grouped_channel'"),
         ({"group_size": 3}, "group_size: found 3, allowed None with granularity 'per_tensor'"),
         ({"rounding_precision": 99}, "rounding_precision: found 99, allowed a whole number from -30 to 30"),
     ):
-        with pytest.raises(ValueError, match=text):
+        with pytest.raises(ValueError, match=re.escape(text)):
             kind(**values)
     with pytest.raises(ValueError, match="global_config: Found unrecognized key bits"):
         palettization.PostTrainingPalettizerConfig.from_dict({"global_config": {"bits": 4}})
@@ -110,7 +111,7 @@ def test_assignments_are_checked() -> None:
     config.n_bits = 6
     config.lut_dtype = "uint8"
     assert (config.n_bits, config.lut_dtype) == (6, torch.uint8)
-    with pytest.raises(ValueError, match="nbits"):
+    with pytest.raises(ValueError, match="n_bits: found 7"):
         config.n_bits = 7
     assert config.n_bits == 6
     with pytest.raises(AttributeError, match="has no field 'bits'"):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from swiftcompress._checks import message
+from swiftcompress._checks import boolean, message
 from swiftcompress._columns import Factors
 from swiftcompress.torch._before import Before, all_or_nothing
 from swiftcompress.torch._metadata import CompressionMetadata, compression_types, register_metadata_version
@@ -22,6 +22,7 @@ from swiftcompress.torch._optimizer import (
     compare,
     compressed,
     declined,
+    elements,
     keep,
     to_array,
     write,
@@ -135,12 +136,10 @@ class LayerwiseCompressor(BaseModelOptimizer):
             where = torch.device(device)
         except (RuntimeError, TypeError) as error:
             raise ValueError(message(operation, "device", repr(device), "a torch device, such as 'cpu'")) from error
-        if not isinstance(dataloader, Iterable):
-            raise TypeError(
-                message(operation, "dataloader", f"a {type(dataloader).__name__}", "an iterable of batches")
-            )
+        inplace = boolean(operation, "inplace", inplace)
+        given = elements(operation, "dataloader", dataloader)
         # A list, so that what finds the inputs and what runs the model see the same batches.
-        data = batches(dataloader, self._config.calibration_nsamples, where)
+        data = batches(given, self._config.calibration_nsamples, where)
         if not data:
             raise ValueError(message(operation, "dataloader", "no batch", "one batch or more"))
         model = self._get_model_for_compression(inplace)
