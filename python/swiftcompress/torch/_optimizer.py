@@ -138,7 +138,7 @@ class ParameterCompressor(BaseModelOptimizer):
         started = time.perf_counter()
         everything = select(model, self._config_of, self._supported_modules)
         todo = [selected for selected in everything if selected.reason is None]
-        count = threads or _cores()
+        count = threads or cores()
         # A weight by itself has all threads; of many, each has one, and they go side by side.
         each = max(1, min(count, -(-2 * count // max(len(todo), 1))))
         records = {id(selected): declined(selected, selected.reason) for selected in everything if selected.reason}
@@ -195,7 +195,8 @@ def _side_by_side(jobs: Sequence[Callable[[], Any]], threads: int) -> Iterator[A
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
