@@ -51,7 +51,10 @@ def __getattr__(name: str) -> Any:
     if name in ("coreml", "torch"):
         from importlib import import_module
 
-        return import_module(f"swiftcompress.{name}")
+        try:
+            return import_module(f"swiftcompress.{name}")
+        except ImportError as error:  # so that hasattr and getattr with a default say no
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r} here: {error}") from error
     if name == "accelerate_coremltools":
         from swiftcompress.accelerate import accelerate_coremltools
 

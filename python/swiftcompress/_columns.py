@@ -65,7 +65,7 @@ def upper_factor(hessian: Any, dampening: float) -> Any:
     Parameters
     ----------
     hessian
-        float32, square, symmetric. Overwritten.
+        float32, square, symmetric.
     dampening
         At least 0.
 
@@ -74,6 +74,7 @@ def upper_factor(hessian: Any, dampening: float) -> Any:
     torch.linalg.LinAlgError
         Where H, or in float32 its inverse, is not positive definite.
     """
+    hessian = hessian.clone()
     places = torch.arange(len(hessian), device=hessian.device)
     hessian[places, places] += dampening * torch.mean(torch.diag(hessian))
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
@@ -84,20 +85,21 @@ class Factors:
     """The last factor that was computed, for layers that get the same inputs: queries, keys and values of an attention."""
 
     def __init__(self) -> None:
-        self._last: tuple[Any, float, Any, Any] | None = None
+        self._last: tuple[Any, int, float, Any, Any] | None = None
 
     def find(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
         """What `compute` makes of a Hessian, if it is the last one; otherwise None."""
         if self._last is None:
             return None
-        known, used, by, factor = self._last
-        same = used == dampening and by is compute and known.shape == hessian.shape and torch.equal(known, hessian)
-        return factor if same else None
+        known, version, used, by, factor = self._last
+        same = used == dampening and by is compute and known._version == version and known.shape == hessian.shape
+        return factor if same and torch.equal(known, hessian) else None
 
     def make(self, hessian: Any, dampening: float, compute: Callable[[Any, float], Any] = upper_factor) -> Any:
-        """What `compute` makes of a Hessian, which is kept: nobody may change it afterwards."""
-        factor = compute(hessian.clone(), dampening)
-        self._last = hessian, dampening, compute, factor
+        """What `compute`, which leaves its argument as it is, makes of a Hessian; found again until that is changed."""
+        factor = compute(hessian, dampening)
+        if not hessian.is_inference():  # nothing would tell whether it was changed
+            self._last = hessian, hessian._version, dampening, compute, factor
         return factor
 
 

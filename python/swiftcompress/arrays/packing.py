@@ -12,12 +12,12 @@ from swiftcompress.arrays.inputs import Array, as_array
 NBITS = (1, 2, 3, 4, 6, 8)
 
 
-def check_nbits(operation: str, nbits: Any) -> int:
-    """`nbits`, one of the widths that Core ML has codes of."""
+def check_nbits(operation: str, nbits: Any, name: str = "nbits") -> int:
+    """`nbits`, one of the widths that Core ML has codes of; `name` is what the caller calls it."""
     allowed = ", ".join(map(str, NBITS))
-    number = integer(operation, "nbits", nbits, 1, allowed, 8)
+    number = integer(operation, name, nbits, 1, allowed, 8)
     if number not in NBITS:
-        raise ValueError(message(operation, "nbits", number, allowed))
+        raise ValueError(message(operation, name, number, allowed))
     return number
 
 

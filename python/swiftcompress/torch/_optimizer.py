@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ import torch
 
 from swiftcompress._checks import LARGEST, boolean, integer, message
 from swiftcompress.arrays.inputs import Array
+from swiftcompress.torch._before import Before
 from swiftcompress.torch._metadata import CompressionMetadata
 from swiftcompress.torch._report import ParameterRecord, TorchReport
 from swiftcompress.torch._selection import SUPPORTED_MODULES, Declined, Selected, Weight, select
@@ -115,25 +116,29 @@ class ParameterCompressor(BaseModelOptimizer):
     """A compressor that treats each parameter by itself."""
 
     def _compress_parameters(
-        self, model: Any, compress_one: CompressOne, threads: int = 0, warnings: tuple[str, ...] = ()
-    ) -> Any:
-        """Compress what the configuration selects, in the model itself, and make the report.
+        self,
+        model: Any,
+        before: Before | None,
+        compress_one: CompressOne,
+        threads: int = 0,
+    ) -> TorchReport:
+        """Compress what the configuration selects, in the model itself; what was done.
 
         Parameters
         ----------
         model
             What `_get_model_for_compression` returned.
+        before
+            See `all_or_nothing`.
         compress_one
             Called with a weight, its configuration and a number of threads for the engine, from several threads at once.
         threads
             At most; 0: one for each core.
-        warnings
-            For the report.
         """
         started = time.perf_counter()
         everything = select(model, self._config_of, self._supported_modules)
         todo = [selected for selected in everything if selected.reason is None]
-        count = threads or _cores()
+        count = threads or cores()
         # A weight by itself has all threads; of many, each has one, and they go side by side.
         each = max(1, min(count, -(-2 * count // max(len(todo), 1))))
         records = {id(selected): declined(selected, selected.reason) for selected in everything if selected.reason}
@@ -142,22 +147,20 @@ class ParameterCompressor(BaseModelOptimizer):
         with torch.no_grad():
             for selected, outcome in zip(todo, _side_by_side(jobs, count), strict=True):
                 if isinstance(outcome, Declined):
-                    keep(selected, model is self._original)
+                    keep(selected, before)
                     records[id(selected)] = declined(selected, str(outcome))
                     continue
                 done, errors, seconds = outcome
-                write(selected, done, inplace=model is self._original)
+                write(selected, done, before)
                 record = compressed(selected, done, self._DONE, errors, seconds)
                 records[id(selected)], forms[record.name] = record, done.form
-        self._model = model
-        self._report = TorchReport(
+        return TorchReport(
             self._OPERATION,
             tuple(records[id(selected)] for selected in everything),
-            (*self._config.unmatched(model), *warnings),
+            self._config.unmatched(model),
             time.perf_counter() - started,
             forms,
         )
-        return model
 
 
 def _attempt(selected: Selected, compress_one: CompressOne, threads: int) -> Any:
@@ -192,7 +195,8 @@ def _side_by_side(jobs: Sequence[Callable[[], Any]], threads: int) -> Iterator[A
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -213,14 +217,15 @@ def to_tensor(array: Array, dtype: Any) -> Any:
     return torch.from_numpy(array).to(dtype)
 
 
-def write(selected: Selected, done: Compressed, *, inplace: bool) -> None:
+def write(selected: Selected, done: Compressed, before: Before | None) -> None:
     """Put the new values and the buffers where the parameter is used.
 
-    In place, the values go where the old ones are. Otherwise they are memory of the copy's own, which all that are tied
-    share.
+    In place, the values go where the old ones are, which `before` keeps. In a copy, for which it is None, they are memory of
+    the copy's own, which all that are tied share.
     """
     parameter = selected.weight.parameter
-    if inplace:
+    if before is not None:
+        before.keep(parameter)
         parameter.data.copy_(done.value)
     else:
         _replace(selected, done.value.to(parameter.device))
@@ -230,9 +235,9 @@ def write(selected: Selected, done: Compressed, *, inplace: bool) -> None:
         metadata.register(place.module, device=parameter.device)
 
 
-def keep(selected: Selected, inplace: bool) -> None:
-    """Leave the values as they are; in a copy, in memory of its own."""
-    if not inplace:
+def keep(selected: Selected, before: Before | None) -> None:
+    """Leave the values as they are; in a copy, for which `before` is None, in memory of its own."""
+    if before is None:
         _replace(selected, selected.weight.parameter.detach().clone())
 
 
@@ -346,6 +351,15 @@ def compressed(selected: Selected, done: Compressed, action: str, errors: Errors
 
 
 # Arguments
+
+
+def elements(operation: str, name: str, loader: Any) -> Iterator[Any]:
+    """What goes through a data loader, from its start. Raises TypeError where it is none; a dictionary or text is a batch."""
+    kind = type(loader)
+    if isinstance(loader, str | bytes | Mapping) or not (hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")):
+        allowed = "an iterable of batches, such as a list or a torch.utils.data.DataLoader"
+        raise TypeError(message(operation, name, f"a {kind.__name__}", allowed))
+    return iter(loader)
 
 
 def workers(operation: str, name: str, value: Any) -> int:

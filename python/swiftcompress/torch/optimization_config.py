@@ -6,7 +6,7 @@ The names and rules are those of ``coremltools/optimize/torch/optimization_confi
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any, ClassVar, Self, cast
@@ -14,7 +14,7 @@ from typing import IO, Any, ClassVar, Self, cast
 import torch
 
 from swiftcompress._checks import message
-from swiftcompress._config_values import read_yaml
+from swiftcompress._config_values import read_yaml, whole_number
 
 
 class QuantizationGranularity(Enum):
@@ -45,19 +45,14 @@ class _Config:
         if self.__dict__.get("_is_made", False):
             if name not in self._field_names():
                 raise AttributeError(f"{type(self).__name__} has no field {name!r}.")
-            changed = replace(cast(Any, self), **{**self._as_given(), name: value})
-            for each in fields(cast(Any, self)):  # others may follow from it
-                object.__setattr__(self, each.name, getattr(changed, each.name))
+            # Others may follow from it.
+            self.__dict__.update(replace(cast(Any, self), **self._assigned(name, value)).__dict__)
             return
         object.__setattr__(self, name, value)
 
-    def _as_given(self) -> dict[str, Any]:
-        """Values for the constructor where the field does not say all: torch has no types of 3 and 4 bits."""
-        bits = self.__dict__.get("weight_n_bits", 8)
-        if bits >= 8:
-            return {}
-        sign = "u" if self.__dict__["weight_dtype"] == torch.uint8 else ""
-        return {"weight_dtype": f"{sign}int{bits}"}
+    def _assigned(self, name: str, value: Any) -> dict[str, Any]:
+        """What `replace` gets for an assignment."""
+        return {name: value}
 
     @classmethod
     def _field_names(cls) -> tuple[str, ...]:
@@ -123,6 +118,61 @@ def _plain(value: Any) -> Any:
 
 class ModuleOptimizationConfig(_Config):
     """How one module is compressed; every compressor has its own."""
+
+
+@dataclass
+class NarrowTypeConfig(ModuleOptimizationConfig):
+    """One with a `weight_dtype` of 8 bits or fewer, and `weight_n_bits`: torch has no types of fewer than 8.
+
+    The narrow type goes along with copies in a pseudo-field, so that `dataclasses.replace` does not forget it: as long as
+    `weight_dtype` is what it was, it is of as many bits.
+    """
+
+    _narrow: InitVar[str | None] = field(default=None, kw_only=True)
+
+    def _given_type(self, narrow: str | None) -> Any:
+        """`weight_dtype`, or the narrow type that it stands for."""
+        given = self.__dict__["weight_dtype"]
+        stands = narrow is not None and given is (torch.uint8 if narrow.startswith("u") else torch.int8)
+        return narrow if stands else given
+
+    def _keep_type(self, dtype: Any, bits: int) -> None:
+        narrow = _integer_name(dtype, bits) if bits < 8 else None
+        self.__dict__.update(weight_dtype=dtype, weight_n_bits=bits, _narrow=narrow)
+
+    def _assigned(self, name: str, value: Any) -> dict[str, Any]:
+        return {name: value, "_narrow": None} if name == "weight_dtype" else {name: value}
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any]) -> Self:
+        """Make a configuration of its fields by name; see the base class.
+
+        Parameters
+        ----------
+        config_dict
+            May have `weight_n_bits`, too, as `as_dict` gives it: with torch.int8 and torch.uint8 the bits of a code, with a name
+            those that it has.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When a key or a value is not one that it can have.
+        """
+        if not isinstance(config_dict, Mapping) or "weight_n_bits" not in config_dict:
+            return super().from_dict(config_dict)
+        values = dict(config_dict)
+        bits = whole_number(values.pop("weight_n_bits"))
+        if values.get("weight_dtype") in (torch.int8, torch.uint8):
+            values["weight_dtype"] = _integer_name(values["weight_dtype"], bits)
+        config = super().from_dict(values)
+        known = config.__dict__["weight_n_bits"]
+        if bits != known or isinstance(bits, bool):
+            raise ValueError(message(cls.__name__, "weight_n_bits", repr(bits), f"{known}, as weight_dtype has"))
+        return config
+
+
+def _integer_name(dtype: Any, bits: Any) -> str:
+    return f"{'u' if dtype == torch.uint8 else ''}int{bits}"
 
 
 @dataclass

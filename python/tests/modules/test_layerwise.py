@@ -253,32 +253,6 @@ def test_layers_that_share_their_inputs(settings: dict[str, Any], monkeypatch: p
         assert compressor.losses[f"0.{name}.weight"].loss == algorithm.loss
 
 
-@pytest.mark.parametrize("dampening", [0.01, 10.0])
-@pytest.mark.parametrize("block", [None, 8])
-@pytest.mark.parametrize("order", [False, True])
-def test_the_loss_is_that_of_the_outputs(dampening: float, block: int | None, order: bool) -> None:
-    """Whatever was added to the Hessian, and with inputs that are always zero."""
-    torch.manual_seed(0)
-    layer = torch.nn.Linear(48, 32, bias=False)
-    before, x = layer.weight.detach().double(), torch.randn(200, 48)
-    x[:, 5] = 0
-    settings: dict[str, Any] = {} if block is None else {"granularity": "per_block", "block_size": block}
-    config = ModuleGPTQConfig(
-        weight_dtype="uint4",
-        hessian_dampening=dampening,
-        quantization_scheme="affine",
-        use_activation_order_heuristic=order,
-        **settings,
-    )
-    algorithm = GPTQ(layer, config)
-    algorithm.add_batch(x, None)
-    algorithm.compress()
-    outputs = [x.double() @ weight.T for weight in (before, layer.weight.detach().double())]
-    loss, signal = 2 * (outputs[0] - outputs[1]).square().sum(), 2 * outputs[0].square().sum()
-    assert algorithm.loss == pytest.approx(float(loss), rel=1e-4)
-    assert algorithm.relative_loss == pytest.approx(float(loss / signal), rel=1e-4)
-
-
 def test_a_hessian_that_is_not_definite() -> None:
     """Channels that depend on each other, and no dampening: float32 fails, double precision with a little more does."""
     torch.manual_seed(0)
@@ -289,24 +263,6 @@ def test_a_hessian_that_is_not_definite() -> None:
     (record,) = compressor.report.compressed
     assert "double precision" in str(record.note)
     assert (compressed[0].weight[:, 2] == 0).all()
-
-
-def test_ragged_groups() -> None:
-    """The last group of columns, and the last block of a convolution, may be smaller."""
-    torch.manual_seed(0)
-    layer = torch.nn.Linear(50, 30)
-    x = torch.randn(200, 50)
-    losses = []
-    for size in (1, 7, 49, 50, 1000):
-        algorithm = GPTQ(copy.deepcopy(layer), ModuleGPTQConfig(weight_dtype="uint4", processing_group_size=size))
-        algorithm.add_batch(x, layer(x))
-        algorithm.compress()
-        losses.append(algorithm.loss)
-    assert max(losses) < 1.02 * min(losses)
-    algorithm = SparseGPT(layer, ModuleSparseGPTConfig(weight_dtype="float32", n_m_ratio=(2, 4)))
-    algorithm.add_batch(x, layer(x))
-    with pytest.raises(ValueError, match="n_m_ratio: found m = 4"):
-        algorithm.compress()
 
 
 def test_a_registered_algorithm_and_cacher() -> None:

@@ -16,9 +16,12 @@ import numpy as np
 import torch
 
 from swiftcompress import _columns
+from swiftcompress.torch._optimizer import cores
 
 # A pivot below this share of its diagonal element is rounding.
 _LEAST_PIVOT = 8.0
+# Elements of a group that a thread compresses in the time that it takes to start others, beside torch's, which wait actively.
+_WORTH_A_START = 1 << 16
 
 
 def root(hessian: Any, dampening: float) -> Any:
@@ -30,9 +33,10 @@ def root(hessian: Any, dampening: float) -> Any:
         Where H is not positive definite, or in its type cannot be told from one that is not.
     """
     turned = hessian.flip(0, 1)
-    diagonal = turned.diagonal()
-    diagonal += dampening * diagonal.mean()
-    upper = torch.linalg.cholesky(turned).flip(0, 1)
+    turned.diagonal().add_(dampening * turned.diagonal().mean())
+    diagonal = turned.diagonal().clone()
+    turned = torch.linalg.cholesky(turned)
+    upper = turned.flip(0, 1)
     least = _LEAST_PIVOT * torch.finfo(hessian.dtype).eps
     if not bool((upper.diagonal().square() > least * diagonal.flip(0)).all()):
         raise torch.linalg.LinAlgError("the matrix is not positive definite but for rounding")
@@ -45,7 +49,7 @@ def eliminate(
     group_size: int,
     grid_of: Callable[[int, int], _columns.Grid],
     pruning: _columns.Pruning | None = None,
-) -> tuple[Any, bool]:
+) -> tuple[Any, float]:
     """`_columns.eliminate` by another factor: compress the columns of `weight` in place, group after group.
 
     Parameters
@@ -66,24 +70,33 @@ def eliminate(
     -------
     losses
         float64, (rows): what each row adds to half of trace((W - Q) H (W - Q)^T), H with what was added to it.
-    ties
-        Whether n:m chose among equal elements that are not zero.
+    squares
+        The sum of the squares of W - Q.
     """
     rows, columns = weight.shape
     prune = pruning or _columns.Pruning()
-    before, gap = weight.clone(), torch.empty_like(weight)
-    losses, ties = np.zeros(rows), False
+    gap = torch.empty_like(weight)
+    losses = np.zeros(rows)
     for start in range(0, columns, group_size):
         stop = min(start + group_size, columns)
-        group = weight[:, start:stop]
+        group, taken = weight[:, start:stop], gap[:, start:stop]
+        taken.copy_(group)
         inverse = torch.linalg.solve_triangular(upper[start:stop, start:stop], torch.eye(stop - start), upper=True)
         if start > 0:
             group.addmm_(gap[:, :start].mm(upper[:start, start:stop]), inverse)
-        _, added, tied = _columns.eliminate_group(group, inverse.contiguous().numpy(), grid_of(start, stop), prune)
-        torch.sub(before[:, start:stop], group, out=gap[:, start:stop])
+        grid = grid_of(start, stop)
+        _, added, _ = _columns.eliminate_group(
+            group, inverse.contiguous().numpy(), grid, prune, _threads(group.numel())
+        )
+        taken -= group
         losses += added
-        ties = ties or tied
-    return losses, ties
+    return losses, float(torch.linalg.vector_norm(gap)) ** 2
+
+
+def _threads(elements: int) -> int:
+    """For the engine: one where several would gain less than they take to start, otherwise 0."""
+    count = cores()
+    return 1 if elements * (count - 1) <= _WORTH_A_START * count else 0
 
 
 def quadratic(matrix: Any, hessian: Any) -> float:

@@ -65,7 +65,7 @@ class GPTQ(OBSCompressionAlgorithm):
         if block is not None and isinstance(self._layer, torch.nn.Conv2d):
             block *= self._layer.weight.shape[2:].numel()
         parameters = self._parameters(weight, config.granularity, block)
-        remove_dead(weight, hessian)
+        hessian = remove_dead(weight, hessian)
         order = self._order(hessian)
         if order is not None:
             # Only parameters that are known before can be stored by blocks of the original order.
@@ -106,7 +106,7 @@ class GPTQ(OBSCompressionAlgorithm):
         except ValueError as error:
             raise Declined(str(error)) from error
         tables = torch.from_numpy(found.lut).to(self._layer.weight.dtype).float().reshape(len(found.lut), -1)
-        remove_dead(weight, hessian)
+        hessian = remove_dead(weight, hessian)
         order = self._order(hessian)
         if order is not None:
             weight, hessian = weight[:, order], hessian[order][:, order]
@@ -157,7 +157,7 @@ class SparseGPT(OBSCompressionAlgorithm):
         parameters = None
         if config.weight_n_bits < 16:
             parameters = self._parameters(weight, config.quantization_granularity, None)
-        remove_dead(weight, hessian)
+        hessian = remove_dead(weight, hessian)
         if config.n_m_ratio is None:
             pruning = _columns.Pruning(_columns.KEEP_BY_SHARE, share=config.target_sparsity)
             scheme = f"sparsity {config.target_sparsity:g}"

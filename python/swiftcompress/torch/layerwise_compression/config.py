@@ -17,6 +17,7 @@ from swiftcompress.torch.layerwise_compression._registry import Registry
 from swiftcompress.torch.layerwise_compression.input_cacher import FirstLayerInputCacher
 from swiftcompress.torch.optimization_config import (
     ModuleOptimizationConfig,
+    NarrowTypeConfig,
     OptimizationConfig,
     QuantizationGranularity,
 )
@@ -65,7 +66,7 @@ def _check_normal_float(operation: str, is_enabled: bool, bits: int) -> None:
 
 @LayerwiseCompressionAlgorithmConfig.register("gptq")
 @dataclass
-class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
+class ModuleGPTQConfig(NarrowTypeConfig, LayerwiseCompressionAlgorithmConfig):
     """How `GPTQ` compresses one layer.
 
     Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers", 2022,
@@ -125,12 +126,11 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
         ("block_size", "processing_group_size", "palettization_group_size"), whole_number
     )
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, _narrow: str | None) -> None:
         operation = type(self).__name__
         self.enable_palettization = flag(operation, "enable_palettization", self.enable_palettization)
         widths = _TABLES if self.enable_palettization else _QUANTIZED
-        dtype, bits = _weight_dtype(operation, self.weight_dtype, (*widths, "float32"))
-        self.weight_dtype, self.weight_n_bits = dtype, bits
+        self._keep_type(*_weight_dtype(operation, self._given_type(_narrow), (*widths, "float32")))
         self.granularity = member(operation, "granularity", self.granularity, QuantizationGranularity)
         self.quantization_scheme = member(
             operation, "quantization_scheme", self.quantization_scheme, QuantizationScheme
@@ -169,7 +169,7 @@ class ModuleGPTQConfig(LayerwiseCompressionAlgorithmConfig):
 
 @LayerwiseCompressionAlgorithmConfig.register("sparse_gpt")
 @dataclass
-class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
+class ModuleSparseGPTConfig(NarrowTypeConfig, LayerwiseCompressionAlgorithmConfig):
     """How `SparseGPT` compresses one layer.
 
     Frantar and Alistarh, "SparseGPT: Massive Language Models Can be Accurately Pruned in One-Shot", 2023, arXiv:2301.00774.
@@ -211,10 +211,10 @@ class ModuleSparseGPTConfig(LayerwiseCompressionAlgorithmConfig):
 
     _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"processing_group_size": whole_number}
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, _narrow: str | None) -> None:
         operation = type(self).__name__
-        dtype, bits = _weight_dtype(operation, self.weight_dtype, (*_QUANTIZED, "float16", "float32"))
-        self.weight_dtype, self.weight_n_bits = dtype, bits
+        allowed = (*_QUANTIZED, "float16", "float32")
+        self._keep_type(*_weight_dtype(operation, self._given_type(_narrow), allowed))
         share = self.target_sparsity
         if isinstance(share, bool) or not isinstance(share, int | float):
             raise TypeError(message(operation, "target_sparsity", repr(share), "a number from 0 to 1, 1 excluded"))

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from swiftcompress._checks import message
+from swiftcompress._checks import boolean, message
 from swiftcompress._columns import Factors
+from swiftcompress.torch._before import Before, all_or_nothing
 from swiftcompress.torch._metadata import CompressionMetadata, compression_types, register_metadata_version
 from swiftcompress.torch._optimizer import (
     BaseModelOptimizer,
@@ -21,6 +22,7 @@ from swiftcompress.torch._optimizer import (
     compare,
     compressed,
     declined,
+    elements,
     keep,
     to_array,
     write,
@@ -115,7 +117,8 @@ class LayerwiseCompressor(BaseModelOptimizer):
         device
             Where the model is run. Afterwards it is where it was.
         inplace
-            True: the model itself is changed and returned. False: a copy.
+            True: the model itself is changed and returned; what ends the call early, Ctrl-C too, leaves it as it was. False:
+            a copy.
 
         Returns
         -------
@@ -133,22 +136,20 @@ class LayerwiseCompressor(BaseModelOptimizer):
             where = torch.device(device)
         except (RuntimeError, TypeError) as error:
             raise ValueError(message(operation, "device", repr(device), "a torch device, such as 'cpu'")) from error
-        if not isinstance(dataloader, Iterable):
-            raise TypeError(
-                message(operation, "dataloader", f"a {type(dataloader).__name__}", "an iterable of batches")
-            )
+        inplace = boolean(operation, "inplace", inplace)
+        given = elements(operation, "dataloader", dataloader)
         # A list, so that what finds the inputs and what runs the model see the same batches.
-        data = batches(dataloader, self._config.calibration_nsamples, where)
+        data = batches(given, self._config.calibration_nsamples, where)
         if not data:
             raise ValueError(message(operation, "dataloader", "no batch", "one batch or more"))
-        self.losses = {}
         model = self._get_model_for_compression(inplace)
-        run = _Run(self, model, data, where, inplace is True or model is self._original)
-        with torch.no_grad(), _evaluation(model), _placed(model, where):
-            run.layers()
-            run.finish()
-        register_metadata_version(model)
-        self._model = model
+        with all_or_nothing(model, model is self._original) as before:
+            run = _Run(self, model, data, where, before)
+            with torch.no_grad(), _evaluation(model), _placed(model, where):
+                run.layers()
+                run.finish()
+            register_metadata_version(model)
+        self._model, self.losses = model, run.losses
         self._report = TorchReport(
             self._OPERATION,
             tuple(run.records[id(work.selected)] for work in run.works),
@@ -163,14 +164,18 @@ class _Run:
     """One call of `compress`."""
 
     def __init__(
-        self, compressor: LayerwiseCompressor, model: Any, data: list[Any], device: Any, inplace: bool
+        self, compressor: LayerwiseCompressor, model: Any, data: list[Any], device: Any, before: Before | None
     ) -> None:
-        self.compressor, self.model, self.data, self.device, self.inplace = compressor, model, data, device, inplace
+        self.model, self.data, self.device, self.before = model, data, device, before
         self.config = compressor._config
+        if before is not None:
+            for buffer in model.buffers():  # running the model may change it
+                before.keep(buffer)
         found = select(model, compressor._config_of, compressor._supported_modules)
         self.works = [_Work(selected) for selected in found]
         self.records: dict[int, Any] = {}
         self.forms: dict[str, dict[str, Any]] = {}
+        self.losses: dict[str, LayerLoss] = {}
         self.by_module: dict[int, _Work] = {}
         for work in self.works:
             self._begin(work)
@@ -259,7 +264,7 @@ class _Run:
         try:
             if isinstance(algorithm, OBSCompressionAlgorithm):
                 done = algorithm.result()
-                write(selected, done, inplace=self.inplace)
+                write(selected, done, self.before)
             else:
                 done = self._by_another(selected, algorithm)
         except Declined as reason:
@@ -271,11 +276,14 @@ class _Run:
         record = compressed(selected, done, "compressed", errors, time.perf_counter() - started)
         self.records[id(selected)], self.forms[record.name] = record, done.form
         if isinstance(algorithm, OBSCompressionAlgorithm):
-            self.compressor.losses[record.name] = LayerLoss(algorithm.loss, algorithm.relative_loss)
+            self.losses[record.name] = LayerLoss(algorithm.loss, algorithm.relative_loss)
 
     def _by_another(self, selected: Selected, algorithm: Any) -> Compressed:
         """Let an algorithm that somebody registered change the module, metadata included."""
-        keep(selected, self.inplace)
+        keep(selected, self.before)
+        if self.before is not None:
+            for place in selected.compressed_places:
+                self.before.keep_module(place.module)
         algorithm.compress()
         value = selected.weight.parameter.detach().cpu()
         bits, size = 8 * value.element_size(), value.numel() * value.element_size()
@@ -285,7 +293,7 @@ class _Run:
     def _decline(self, work: _Work, reason: str) -> None:
         # Chosen, so that it shares the memory of the original's as yet.
         if work.selected.reason is None:
-            keep(work.selected, self.inplace)
+            keep(work.selected, self.before)
         self.records[id(work.selected)] = declined(work.selected, reason)
 
     def finish(self) -> None:
@@ -302,8 +310,8 @@ class _Run:
 def _evaluation(model: Any) -> Iterator[None]:
     """In evaluation mode; afterwards each module is in its own mode again."""
     modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
+        model.eval()
         yield
     finally:
         for module, mode in modes.items():
@@ -312,13 +320,11 @@ def _evaluation(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _placed(model: Any, device: Any) -> Iterator[None]:
-    """On a device; afterwards on the one where it was, unless it was on several."""
+    """On a device; afterwards, if that went well, on the one where it was, unless it was on several."""
     places = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
     elsewhere = any(place.type != device.type or (device.index or place.index) != place.index for place in places)
     if elsewhere:
         model.to(device)
-    try:
-        yield
-    finally:
-        if elsewhere and len(places) == 1:
-            model.to(places.pop())
+    yield
+    if elsewhere and len(places) == 1:
+        model.to(places.pop())

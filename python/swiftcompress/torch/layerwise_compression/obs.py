@@ -101,8 +101,6 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     factors, products
         Where factors of Hessians and products of inputs are kept; algorithms of layers with the same inputs may share them.
         Without `products`, the default, none are kept.
-    relative_loss
-        The same over trace(W H W^T): noise over signal of the outputs, bias aside. 0 where the inputs are zeros.
 
     Raises
     ------
@@ -119,12 +117,26 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         self._rows, self._columns = layer.weight.flatten(1).shape
         self._nsamples = 0
         self._hessian: Any = None
-        self.loss = self.relative_loss = 0.0
+        self.loss = self._relative_loss = 0.0
+        # What `relative_loss` will be computed from.
+        self._ratio_of: tuple[Any, Any] | None = None
         self.factors = _columns.Factors()
         self.products: Products | None = None
         self._notes: list[str] = []
-        # What the elimination has for the loss, and what was added to the diagonal of the Hessian for it.
-        self._found: tuple[float, float] | None = None
+        # What the elimination has for the loss, what was added to the diagonal of the Hessian for it, and the sum of the squares
+        # of what it took off the weights, where it has that.
+        self._found: tuple[float, float, float | None] | None = None
+
+    @property
+    def relative_loss(self) -> float:
+        """`loss` over trace(W H W^T): noise over signal of the outputs, bias aside; 0 where the inputs are zeros.
+
+        Computed when first asked for: until then the weight of before is kept. NaN if `cleanup` came first.
+        """
+        if self._ratio_of is not None:
+            signal = _elimination.quadratic(*self._ratio_of)
+            self._relative_loss, self._ratio_of = self.loss / signal if signal > 0 else 0.0, None
+        return self._relative_loss
 
     @property
     def has_batches(self) -> bool:
@@ -135,6 +147,8 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         """Add a batch of inputs to the Hessian, 2 / n times the sum of x x^T; `out` is not needed."""
         if inp.numel() == 0:  # an expert that no token reached
             return
+        if self._ratio_of is not None:  # of the Hessian that is about to change
+            _ = self.relative_loss
         if self._hessian is None:
             self._hessian = torch.zeros((self._columns, self._columns), dtype=torch.float32, device=inp.device)
         count = inp.shape[0] if inp.dim() > (3 if isinstance(self._layer, torch.nn.Conv2d) else 2) else 1
@@ -165,6 +179,8 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
     def cleanup(self) -> None:
         """Forget the batches, and what was computed from them."""
         self._nsamples, self._hessian = 0, None
+        if self._ratio_of is not None:
+            self._relative_loss, self._ratio_of = math.nan, None
         self.factors = _columns.Factors()
 
     def compress(self) -> None:
@@ -176,7 +192,7 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
             When that cannot be done, with the reason.
         """
         try:
-            done = self.result()
+            done = self._compressed()
         except Declined as reason:
             raise ValueError(str(reason)) from reason
         weight = self._layer.weight
@@ -191,44 +207,48 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         Declined
             When it is left alone, with the reason.
         """
+        done = self._compressed()
+        text = f"output error {100 * self.relative_loss:.3g} %"
+        return replace(done, note="; ".join([text, *self._notes]))
+
+    def _compressed(self) -> Compressed:
+        """The same without the error of the outputs; `loss` is known."""
         with torch.no_grad():
-            weight = self._layer.weight.detach().cpu().flatten(1).to(torch.float32, copy=True)
-            weight = weight.contiguous()
-            if not is_finite(weight):
+            before = self._layer.weight.detach().cpu().flatten(1).float()
+            if not is_finite(before):
                 raise Declined("the weight has an element that is not finite")
             if self._hessian is None:
                 raise Declined("no input reached the module")
             hessian = self._hessian.cpu()
             if not is_finite(hessian):
                 raise Declined("the inputs of the module are not finite, or their squares are not")
-            before = weight.clone()
-            self._notes, self._found = [], None
-            done = self._result(weight, hessian.clone())
+            self._notes, self._found, self._ratio_of = [], None, None
+            done = self._result(before.clone(memory_format=torch.contiguous_format), hessian)
             if done.value.dtype != torch.float32:
                 self._found = None
-            self._measure(before, done.value.flatten(1).float(), hessian)
-        text = f"output error {100 * self.relative_loss:.3g} %"
-        return replace(done, note="; ".join([text, *self._notes]))
+            after = done.value.flatten(1).float()
+            loss = self._undamped(before, after, hessian)
+            self.loss = _elimination.quadratic(before - after, hessian) if loss is None else loss
+            self._ratio_of = before, hessian
+        return done
 
     @abstractmethod
     def _result(self, weight: Any, hessian: Any) -> Compressed:
-        """Compress; both may be overwritten."""
+        """Compress; the weight may be overwritten, the Hessian not."""
 
-    def _measure(self, before: Any, after: Any, hessian: Any) -> None:
-        gap = before - after
-        signal = _elimination.quadratic(before, hessian)
-        loss = None if self._found is None else self._undamped(gap, after, hessian)
-        self.loss = _elimination.quadratic(gap, hessian) if loss is None else loss
-        self.relative_loss = self.loss / signal if signal > 0 else 0.0
-
-    def _undamped(self, gap: Any, after: Any, hessian: Any) -> float | None:
+    def _undamped(self, before: Any, after: Any, hessian: Any) -> float | None:
         """The loss without what was added to the Hessian; None where that is most of it, as the rest would be rounding."""
-        assert self._found is not None
-        total, added = self._found
+        if self._found is None:
+            return None
+        total, added, squares = self._found
         # Columns that are always multiplied by 0 became 0 first, and count once more; see `remove_dead`.
         dead = torch.diag(hessian) == 0
-        gap[:, dead] = after[:, dead]
-        apart = added * float(torch.linalg.vector_norm(gap)) ** 2 + float(torch.linalg.vector_norm(gap[:, dead])) ** 2
+        others = float(torch.linalg.vector_norm(after[:, dead])) ** 2
+        if squares is None:
+            gap = before - after
+            gap[:, dead] = after[:, dead]
+            squares = float(torch.linalg.vector_norm(gap)) ** 2
+        apart = added * squares + others
         return total - apart if total > 1.1 * apart else None
 
     def _factor(self, hessian: Any, compute: Callable[[Any, float], Any]) -> tuple[Any, float]:
@@ -264,15 +284,18 @@ class OBSCompressionAlgorithm(LayerwiseCompressionAlgorithm):
         self, weight: Any, hessian: Any, grid_of: Any, *, pruning: Any = None, exactly: bool = False
     ) -> None:
         """Compress the columns; `exactly`: by coremltools' steps, for its bits."""
-        room = _columns if exactly else _elimination
         mean = float(torch.diag(hessian).mean())
         factor, dampening = self._factor(hessian, _columns.upper_factor if exactly else _elimination.root)
         size = self._config.processing_group_size
+        squares = None
         try:
-            losses, _ = room.eliminate(weight, factor, size, grid_of, pruning)
+            if exactly:
+                losses, _ = _columns.eliminate(weight, factor, size, grid_of, pruning)
+            else:
+                losses, squares = _elimination.eliminate(weight, factor, size, grid_of, pruning)
         except ValueError as error:
             raise Declined(str(error)) from error
-        self._found = 2 * float(losses.sum()), dampening * mean
+        self._found = 2 * float(losses.sum()), dampening * mean, squares
 
     def _quantized(
         self, weight: Any, parameters: Any, before: tuple[Any, ...], *, nonzero: int | None = None
@@ -318,8 +341,11 @@ def is_finite(matrix: Any) -> bool:
     return math.isfinite(float(least)) and math.isfinite(float(greatest))
 
 
-def remove_dead(weight: Any, hessian: Any) -> None:
-    """Columns whose inputs are always 0 become 0."""
+def remove_dead(weight: Any, hessian: Any) -> Any:
+    """Columns whose inputs are always 0 become 0; the Hessian, or a copy of it with 1 on the diagonal there."""
     dead = torch.diag(hessian) == 0
-    hessian[dead, dead] = 1
-    weight[:, dead] = 0
+    if bool(dead.any()):
+        hessian = hessian.clone()
+        hessian[dead, dead] = 1
+        weight[:, dead] = 0
+    return hessian

@@ -135,7 +135,7 @@ class ModulePostTrainingPalettizerConfig(ModuleOptimizationConfig):
 def _check_palettizer(config: Any) -> None:
     """Check and normalise the fields that both have."""
     operation = type(config).__name__
-    config.n_bits = check_nbits(operation, config.n_bits)
+    config.n_bits = check_nbits(operation, config.n_bits, "n_bits")
     if config.lut_dtype is not None:
         config.lut_dtype = torch_dtype(operation, "lut_dtype", config.lut_dtype, ("int8", "uint8"))
     config.granularity = member(operation, "granularity", config.granularity, PalettizationGranularity)

@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+from swiftcompress.torch._before import all_or_nothing
 from swiftcompress.torch._metadata import register_metadata_version
-from swiftcompress.torch._optimizer import ParameterCompressor, workers
+from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, workers
+from swiftcompress.torch._selection import Weight
 from swiftcompress.torch.optimization_config import OptimizationConfig
 from swiftcompress.torch.palettization._clustering import palettize
 from swiftcompress.torch.palettization.config import PostTrainingPalettizerConfig
@@ -55,7 +57,8 @@ class PostTrainingPalettizer(ParameterCompressor):
         num_kmeans_workers
             Threads at most; 1, which is coremltools' default, and None: one for each core. Never changes a result.
         inplace
-            True: the model itself is changed and returned. False: a copy.
+            True: the model itself is changed and returned; what ends the call early, Ctrl-C too, leaves it as it was. False:
+            a copy.
 
         Returns
         -------
@@ -69,6 +72,12 @@ class PostTrainingPalettizer(ParameterCompressor):
         """
         threads = workers(type(self).__name__, "num_kmeans_workers", num_kmeans_workers)
         model = self._get_model_for_compression(inplace)
-        self._compress_parameters(model, lambda weight, config, each: palettize(weight, config, None, each), threads)
-        register_metadata_version(model)
+
+        def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
+            return palettize(weight, config, None, each)
+
+        with all_or_nothing(model, model is self._original) as before:
+            report = self._compress_parameters(model, before, compress_one, threads)
+            register_metadata_version(model)
+        self._model, self._report = model, report
         return model

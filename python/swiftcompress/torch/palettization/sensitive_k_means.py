@@ -1,27 +1,22 @@
 """`SKMPalettizer`: palettization with a k-means that is weighted by how much the loss depends on each weight."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import islice
-from os import PathLike
 from typing import Any, ClassVar
 
 import torch
 
-from swiftcompress._checks import message
+from swiftcompress._checks import boolean, message
+from swiftcompress.torch._before import all_or_nothing
 from swiftcompress.torch._metadata import register_metadata_version
-from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, workers
+from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, elements, workers
 from swiftcompress.torch._selection import Selected, Weight, select
 from swiftcompress.torch.optimization_config import OptimizationConfig
+from swiftcompress.torch.palettization import _sensitivities
 from swiftcompress.torch.palettization._clustering import palettize
+from swiftcompress.torch.palettization._sensitivities import AnyPath, LossFunction
 from swiftcompress.torch.palettization.config import SKMPalettizerConfig
-
-Path = str | PathLike[str]
-LossFunction = Callable[[Any, Any], Any]
-
-# No sensitivity is less than this part of the greatest one.
-_LEAST = 1e-12
 
 
 class SKMPalettizer(ParameterCompressor):
@@ -68,7 +63,7 @@ class SKMPalettizer(ParameterCompressor):
         self,
         dataloader: Iterable[Any] | None = None,
         loss_fn: LossFunction | None = None,
-        sensitivity_path: Path | None = None,
+        sensitivity_path: AnyPath | None = None,
         num_sensitivity_workers: int = 1,
         fsdp_auto_wrap_policy: Any = None,
         *,
@@ -101,12 +96,13 @@ class SKMPalettizer(ParameterCompressor):
         Raises
         ------
         TypeError, ValueError
-            When an argument is not of the kind or in the range described, or there is no sample.
+            When an argument is not of the kind or in the range described, or there is no sample; when `loss_fn` returns
+            anything but a tensor of one element with a gradient.
         OSError
-            When the file cannot be written.
+            When the file cannot be written; where its folder does not exist, before anything is computed.
         """
         operation = f"{type(self).__name__}.compute_sensitivity"
-        loader, loss = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
+        (of_loader, loader), (of_loss, loss) = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
         if num_sensitivity_workers != 1 or fsdp_auto_wrap_policy is not None:
             text = "num_sensitivity_workers and fsdp_auto_wrap_policy have no effect: the gradients are computed here"
             warnings.warn(f"[{operation}] {text}", stacklevel=2)
@@ -115,25 +111,26 @@ class SKMPalettizer(ParameterCompressor):
             found = "neither" if loader is None and loss is None else "only one of them"
             raise ValueError(message(operation, "dataloader, loss_fn", found, allowed))
         if not callable(loss):
-            raise TypeError(message(operation, "loss_fn", f"a {type(loss).__name__}", "a function"))
-        samples = islice(iter(loader), self._config.calibration_nsamples)
-        wanted = {id(selected.weight.parameter) for selected in self._selected(self._original)}
-        sums = _squared_gradients(operation, self._original, wanted, samples, loss)
-        sensitivities = {name: _normalized(total) for name, total in sums.items()}
+            raise TypeError(message(operation, of_loss, f"a {type(loss).__name__}", "a function"))
+        if sensitivity_path is not None:
+            _sensitivities.check_place(operation, sensitivity_path)
+        samples = islice(elements(operation, of_loader, loader), self._config.calibration_nsamples)
+        wanted = {id(selected.weight.parameter) for selected in self._selected()}
+        sums = _sensitivities.squared_gradients(operation, self._original, wanted, samples, loss, of_loss)
+        sensitivities = {name: _sensitivities.normalized(total) for name, total in sums.items()}
         if sensitivity_path is not None:
             torch.save(sensitivities, sensitivity_path)
         return sensitivities
 
-    def _selected(self, model: Any) -> list[Selected]:
-        return [
-            selected for selected in select(model, self._config_of, self._supported_modules) if selected.reason is None
-        ]
+    def _selected(self) -> list[Selected]:
+        found = select(self._original, self._config_of, self._supported_modules)
+        return [selected for selected in found if selected.reason is None]
 
     def compress(
         self,
         dataloader: Iterable[Any] | None = None,
         loss_fn: LossFunction | None = None,
-        sensitivity_path: Path | None = None,
+        sensitivity_path: AnyPath | None = None,
         num_kmeans_workers: int | None = 1,
         num_sensitivity_workers: int = 1,
         inplace: bool = False,
@@ -154,7 +151,8 @@ class SKMPalettizer(ParameterCompressor):
         num_kmeans_workers
             Threads at most; 1, which is coremltools' default, and None: one for each core. Never changes a result.
         inplace
-            True: the model itself is changed and returned. False: a copy.
+            True: the model itself is changed and returned; what ends the call early, Ctrl-C too, leaves it as it was. False:
+            a copy.
 
         Returns
         -------
@@ -164,36 +162,40 @@ class SKMPalettizer(ParameterCompressor):
         Raises
         ------
         TypeError, ValueError
-            When an argument is not of the kind or in the range described; when the file has nothing, or another shape, for
-            a weight that is to be palettized.
+            When an argument is not of the kind or in the range described; when the file is none of `compute_sensitivity`, or
+            has nothing, another shape or a number below 0 for a weight that is to be palettized.
         OSError
             When it cannot be read.
         """
         operation = f"{type(self).__name__}.compress"
         threads = workers(type(self).__name__, "num_kmeans_workers", num_kmeans_workers)
-        loader, loss = _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
-        model = self._get_model_for_compression(inplace)
-        if sensitivity_path is None:
-            sensitivities = self.compute_sensitivity(
-                loader, loss, sensitivity_path, num_sensitivity_workers, fsdp_auto_wrap_policy=fsdp_auto_wrap_policy
-            )
-        else:
-            sensitivities = torch.load(sensitivity_path, map_location="cpu", weights_only=True)
-        found = {
-            selected.weight.parameter: _sensitivity_of(operation, selected, sensitivities)
-            for selected in self._selected(model)
-        }
+        inplace = boolean(type(self).__name__, "inplace", inplace)
+        with all_or_nothing(self._original, inplace) as before:
+            if sensitivity_path is None:
+                sensitivities: Any = self.compute_sensitivity(
+                    *(dataloader, loss_fn, None, num_sensitivity_workers, fsdp_auto_wrap_policy),
+                    data_loader=data_loader,
+                    loss_function=loss_function,
+                )
+            else:
+                _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
+                sensitivities = _sensitivities.read(operation, sensitivity_path)
+            found = _sensitivities.of_weights(operation, self._selected(), sensitivities)
+            model = self._get_model_for_compression(inplace)
 
-        def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
-            return palettize(weight, config, found[weight.parameter], each)
+            def compress_one(weight: Weight, config: Any, each: int) -> Compressed:
+                return palettize(weight, config, found[weight.name], each)
 
-        self._compress_parameters(model, compress_one, threads)
-        register_metadata_version(model)
+            report = self._compress_parameters(model, before, compress_one, threads)
+            register_metadata_version(model)
+        self._model, self._report = model, report
         return model
 
 
-def _both_names(operation: str, dataloader: Any, loss_fn: Any, data_loader: Any, loss_function: Any) -> tuple[Any, Any]:
-    """The code of coremltools has one pair of names, its guide the other."""
+def _both_names(
+    operation: str, dataloader: Any, loss_fn: Any, data_loader: Any, loss_function: Any
+) -> list[tuple[str, Any]]:
+    """The code of coremltools has one pair of names, its guide the other: which were used, and for what."""
     pairs = (
         ("dataloader", dataloader, "data_loader", data_loader),
         ("loss_fn", loss_fn, "loss_function", loss_function),
@@ -201,94 +203,4 @@ def _both_names(operation: str, dataloader: Any, loss_fn: Any, data_loader: Any,
     for name, value, other, same in pairs:
         if value is not None and same is not None:
             raise TypeError(message(operation, f"{name}, {other}", "both", "one of them, which are the same"))
-    return (
-        data_loader if dataloader is None else dataloader,
-        loss_function if loss_fn is None else loss_fn,
-    )
-
-
-def _sensitivity_of(operation: str, selected: Selected, sensitivities: Any) -> Any:
-    """The sensitivity of one parameter, which may be known by any of its names."""
-    names = [place.name for place in selected.places]
-    shape = tuple(selected.weight.parameter.shape)
-    for name in names:
-        if name not in sensitivities:
-            continue
-        sensitivity = sensitivities[name]
-        if sensitivity is None:
-            return None
-        if not isinstance(sensitivity, torch.Tensor) or tuple(sensitivity.shape) != shape:
-            found = f"{name!r} with {getattr(sensitivity, 'shape', type(sensitivity).__name__)}"
-            raise ValueError(message(operation, "sensitivity", found, f"a tensor of shape {shape}"))
-        return sensitivity if sensitivity.is_floating_point() else sensitivity.float()
-    raise ValueError(message(operation, "sensitivity", f"nothing for {names[0]!r}", "a tensor for every weight"))
-
-
-def _squared_gradients(
-    operation: str, model: Any, wanted: set[int], samples: Iterator[Any], loss: LossFunction
-) -> dict[str, Any]:
-    """For each parameter that has a gradient, or is `wanted`, the sum of its squares, in float32 or wider."""
-    names = {}
-    sums: dict[str, Any] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad or id(parameter) in wanted:
-            names[parameter] = name
-            kind = torch.promote_types(parameter.dtype, torch.float32)
-            sums[name] = torch.zeros_like(parameter, dtype=kind, requires_grad=False)
-
-    def add(parameter: Any) -> None:
-        gradient = parameter.grad.to(sums[names[parameter]].dtype)
-        sums[names[parameter]] += gradient.square()
-        parameter.grad = None
-
-    count = 0
-    with _as_before(model, names), torch.enable_grad():
-        handles = [parameter.register_post_accumulate_grad_hook(add) for parameter in names]
-        try:
-            for sample in samples:
-                loss(model, sample).backward()
-                count += 1
-        finally:
-            for handle in handles:
-                handle.remove()
-    if count == 0:
-        raise ValueError(message(operation, "dataloader", "no sample", "an iterable of at least one"))
-    return sums
-
-
-@contextmanager
-def _as_before(model: Any, names: dict[Any, str]) -> Iterator[None]:
-    """Afterwards buffers, gradients and `requires_grad` are what they were."""
-    # A module may write into a buffer, or put another tensor in its place.
-    buffers = [
-        (module, name, buffer, None if buffer is None else buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-    ]
-    before = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
-    for parameter, _, _ in before:
-        parameter.grad = None
-    for parameter in names:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                if buffer is not None:
-                    buffer.copy_(value)
-                module._buffers[name] = buffer
-        for parameter, gradient, requires in before:
-            parameter.grad = gradient
-            parameter.requires_grad_(requires)
-
-
-def _normalized(total: Any) -> Any:
-    """Sums of squares as numbers from 1e-12 to 1, on the CPU, in the order of coremltools' operations."""
-    values = 100 * total.cpu()
-    if not values.any():
-        return torch.ones_like(values)
-    values = values / values.max()
-    values[values == 0] = values[values != 0].min()
-    values[values < _LEAST] = _LEAST
-    return values
+    return [(other, same) if value is None else (name, value) for name, value, other, same in pairs]

@@ -12,6 +12,7 @@ from swiftcompress._config_values import whole_number
 from swiftcompress.torch._fields import member, torch_dtype
 from swiftcompress.torch.optimization_config import (
     ModuleOptimizationConfig,
+    NarrowTypeConfig,
     OptimizationConfig,
     QuantizationGranularity,
 )
@@ -32,7 +33,7 @@ def _sizes(value: Any) -> Any:
 
 
 @dataclass
-class ModulePostTrainingQuantizerConfig(ModuleOptimizationConfig):
+class ModulePostTrainingQuantizerConfig(NarrowTypeConfig):
     """How `PostTrainingQuantizer` quantizes one module; the fields are those of coremltools' class of this name.
 
     Parameters
@@ -76,13 +77,12 @@ class ModulePostTrainingQuantizerConfig(ModuleOptimizationConfig):
 
     _FROM_TEXT: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"block_size": _sizes}
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, _narrow: str | None) -> None:
         operation = type(self).__name__
-        dtype = torch_dtype(operation, "weight_dtype", self.weight_dtype, _DTYPES)
-        self.weight_n_bits = 4 if str(self.weight_dtype).lower().endswith("int4") else 8
-        if dtype == torch.float32:
-            self.weight_n_bits = 32
-        self.weight_dtype = dtype
+        given = self._given_type(_narrow)
+        dtype = torch_dtype(operation, "weight_dtype", given, _DTYPES)
+        bits = 32 if dtype == torch.float32 else 4 if str(given).lower().endswith("int4") else 8
+        self._keep_type(dtype, bits)
         self.granularity = member(operation, "granularity", self.granularity, QuantizationGranularity)
         self.quantization_scheme = member(
             operation, "quantization_scheme", self.quantization_scheme, QuantizationScheme

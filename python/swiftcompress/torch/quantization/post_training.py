@@ -6,6 +6,7 @@ import torch
 
 from swiftcompress import _native
 from swiftcompress.arrays.quantization import MODES
+from swiftcompress.torch._before import all_or_nothing
 from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, requires_plain
 from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, to_array, to_tensor
 from swiftcompress.torch._selection import Declined, Weight
@@ -56,7 +57,8 @@ class PostTrainingQuantizer(ParameterCompressor):
         Parameters
         ----------
         inplace
-            True: the model itself is changed and returned. False: a copy.
+            True: the model itself is changed and returned; what ends the call early, Ctrl-C too, leaves it as it was. False:
+            a copy.
 
         Returns
         -------
@@ -74,7 +76,11 @@ class PostTrainingQuantizer(ParameterCompressor):
             for name, module in self._original.named_modules()
             if isinstance(module, torch.nn.MultiheadAttention)
         }
-        return self._compress_parameters(self._get_model_for_compression(inplace), _quantize)
+        model = self._get_model_for_compression(inplace)
+        with all_or_nothing(model, model is self._original) as before:
+            report = self._compress_parameters(model, before, _quantize)
+        self._model, self._report = model, report
+        return model
 
     def _config_of(self, name: str, module: Any) -> Any:
         name, module = self._owners.get(name, (name, module))
