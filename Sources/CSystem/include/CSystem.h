@@ -9,8 +9,8 @@
 /// promised, a failure has no effect, and `fsync` is needed as before. Does nothing but on Linux.
 void system_start_writeback(int32_t file, int64_t offset, int64_t count);
 
-/// Gives memory that was freed back to the system: glibc keeps blocks of up to 32 MB for the thread that freed them. Does
-/// nothing but on glibc.
+/// Gives memory that was freed back to the system: glibc keeps blocks of up to 32 MB for the thread that freed them.
+/// Does nothing but on glibc.
 void system_return_freed_memory(void);
 
 #endif

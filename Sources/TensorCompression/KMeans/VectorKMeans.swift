@@ -7,8 +7,8 @@
 //           scikit-learn's `KMeans(k, init="k-means++", n_init=1)`. 3. Time.
 // Method    The points are moved to their mean and scaled by a power of two, and stored in binary32. Of many points
 //           a weighted sample (half uniform, half by squared distance to the mean) is seeded and improved (breathing);
-//           Lloyd's iteration goes on from its centroids over a sample of eight times as many, then over all points,
-//           where each step goes beyond the mean. Sums follow the points that change their cluster.
+//           Lloyd's iteration goes on from its centroids over an even sample of eight times as many, then over all
+//           points, where each step goes beyond the mean. Sums follow the points that change their cluster.
 // Rounding  Labels by binary32 distances; centroids and inertia by binary64 sums over the points as given.
 // Cost      count k dim an iteration; memory at most 6 dim + 24 bytes a point.
 // Differs   scikit-learn seeds from all points, and its result depends on the build of its BLAS. Fewer distinct points
@@ -79,7 +79,10 @@ private func search<Element: WeightElement>(
     let (prepared, frame) = try source.prepare(options.k, pool)
     let k = min(options.k, prepared.count)
     let size = max(16_384, 128 * k)
-    let samples = try source.samples([size, 8 * size], prepared, k, options.seed, pool)
+    let samples = [
+        try source.sample(size, prepared, k, options.seed, pool),
+        try source.uniformSample(8 * size, prepared, k, options.seed),
+    ].compactMap(\.self)
     var best: (lloyd: VectorLloyd, clusters: Int, inertia: Double, iterations: Int)?
     let bestLabels = options.starts > 1 ? try VectorMemory<Int32>(prepared.count) : prepared.labels
     for start in 0..<options.starts {

@@ -105,13 +105,12 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
         )
     }
 
-    /// Weighted samples of the sizes for which there are at least twice as many points. Points are drawn with probability
-    /// 1/2 uniform and 1/2 by weight times squared distance to the mean, and weighted by the inverse.
-    func samples(
-        _ sizes: [Int], _ points: VectorPoints, _ k: Int, _ seed: UInt64, _ pool: WorkPool
-    ) throws(CompressionError) -> [VectorPoints] {
-        let sizes = sizes.filter { points.count >= 2 * $0 }
-        guard !sizes.isEmpty else { return [] }
+    /// A weighted sample, or nil where there are less than twice as many points. Points are drawn with probability 1/2
+    /// uniform and 1/2 by weight times squared distance to the mean, and weighted by the inverse.
+    func sample(
+        _ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64, _ pool: WorkPool
+    ) throws(CompressionError) -> VectorPoints? {
+        guard points.count >= 2 * size else { return nil }
         let masses = try VectorMemory<Double>(2 * points.chunkCount)
         pool.forEach(points.chunkCount) { c in
             forEachMass(points, c) { weight, distance, _ in
@@ -124,7 +123,7 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
             totalWeight += masses.base[2 * c]
             totalDistance += masses.base[2 * c + 1]
         }
-        guard totalDistance > 0 else { return [] }
+        guard totalDistance > 0 else { return nil }
         let factor = (weight: 0.5 / totalWeight, distance: 0.5 / totalDistance)
         // The shares of the points of all chunks before; all add up to 1.
         let passed = try VectorMemory<Double>(points.chunkCount + 1)
@@ -133,33 +132,40 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
                 passed.base[c] + masses.base[2 * c] * factor.weight + masses.base[2 * c + 1] * factor.distance
         }
         passed.base[points.chunkCount] = .infinity
-        var draws: [VectorDraw] = []
-        for size in sizes { draws.append(try VectorDraw(size, points, k, seed)) }
+        let draw = try VectorDraw(size, points, k, seed)
         pool.forEach(points.chunkCount) { c in
             var sum = passed.base[c]
             let end = passed.base[c + 1]
-            var cursors = draws.map { $0.cursor(from: sum) }
-            func take(_ index: Int, _ inverse: Double, below limit: Double) -> Double {
-                var next = Double.infinity
-                for n in cursors.indices {
-                    cursors[n].take(index, inverse, below: limit)
-                    next = min(next, cursors[n].mark)
-                }
-                return next
-            }
-            var next = take(0, 0, below: -1)
+            var cursor = draw.cursor(from: sum)
             var last = (index: -1, inverse: 0.0)
             forEachMass(points, c) { weight, distance, i in
                 let share = weight * factor.weight + distance * factor.distance
                 guard share > 0 else { return }
                 sum += share
                 last = (i, weight / share)
-                if next < sum { next = take(i, weight / share, below: min(sum, end)) }
+                if cursor.mark < sum { cursor.take(i, weight / share, below: min(sum, end)) }
             }
             // What rounding of the sums left over.
-            if last.index >= 0 { _ = take(last.index, last.inverse, below: end) }
+            if last.index >= 0 { cursor.take(last.index, last.inverse, below: end) }
         }
-        return draws.map(\.sample)
+        return draw.sample
+    }
+
+    /// Points drawn evenly, one from each of `size` equal stretches, with their weights; nil as above.
+    func uniformSample(
+        _ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64
+    ) throws(CompressionError) -> VectorPoints? {
+        guard points.count >= 2 * size else { return nil }
+        let sample = try VectorPoints(size, dim, k, isWeighted: points.isWeighted)
+        var numbers = SeededNumbers(seed ^ 0x2545_f491_4f6c_dd1d)
+        for t in 0..<size {
+            let place = min(points.count - 1, Int((Double(t) + numbers.unit()) * Double(points.count) / Double(size)))
+            for d in 0..<dim {
+                sample.planes.base[d * sample.stride + t] = points.planes.base[d * points.stride + place]
+            }
+            sample.weights.base[t] = points.weights.base[place]
+        }
+        return sample
     }
 
     /// Weight, weight times squared distance to the mean, and index of each point of a chunk.
