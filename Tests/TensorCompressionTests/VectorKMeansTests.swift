@@ -23,8 +23,8 @@ final class VectorKMeansTests: XCTestCase {
 
     /// The same bits for any number of threads and both builds of the kernels, with and without a sample.
     func testThreadsAndProcessorsDoNotMatter() throws {
-        // Chunks begin at 4096 points, the sample at 32,768; without optimisation those take a minute.
-        let large = isDebugBuild ? [] : [(9000, 4, 8), (70_000, 3, 12)]
+        // Chunks begin at 4096 points, samples at 32,768 and 262,144; without optimisation those take a minute.
+        let large = isDebugBuild ? [] : [(9000, 4, 8), (70_000, 3, 12), (263_000, 2, 5)]
         for (n, dim, k) in [(300, 2, 16), (400, 5, 20), (4200, 2, 3)] + large {
             let points = randomPoints(n * dim, seed: 5)
             let options = VectorKMeansOptions(k: k, seed: 9, starts: 2, maxIterations: 20)
@@ -136,6 +136,32 @@ final class VectorKMeansTests: XCTestCase {
         XCTAssertThrowsError(try cluster(points, 2, VectorKMeansOptions(k: 16), cancellation: cancellation)) {
             XCTAssertEqual(($0 as? CompressionError)?.kind, .cancelled)
         }
+    }
+}
+
+/// A cancellation in the middle of any loop: an error, and no memory written that is not ours.
+final class VectorKMeansCancellationTests: XCTestCase {
+    func testInTheMiddle() throws {
+        // Fewer distinct points than clusters at first: empty clusters take points of others.
+        let points = randomPoints(40_000 * 2, seed: 4).map { ($0 * 6).rounded() / 6 + $0 * 1e-4 }
+        var cancelled = 0
+        for delay in 0..<UInt32(isDebugBuild ? 4 : 60) {
+            let cancellation = Cancellation()
+            let thread = Thread {
+                usleep(delay * 150)
+                cancellation.cancel()
+            }
+            thread.start()
+            do {
+                let found = try cluster(
+                    points, 2, VectorKMeansOptions(k: 200, seed: 1, maxIterations: 6), cancellation: cancellation)
+                XCTAssertEqual(found.result.clusterCount, 200)
+            } catch let error as CompressionError {
+                XCTAssertEqual(error.kind, .cancelled)
+                cancelled += 1
+            }
+        }
+        XCTAssertGreaterThan(cancelled, 0)
     }
 }
 

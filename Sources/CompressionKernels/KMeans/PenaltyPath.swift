@@ -13,7 +13,8 @@
 //           of k. 24 times faster than the levels for 11,000 values and 16 clusters, 115 times for 256 clusters.
 // Memory    That of the levels.
 // Differs   The reference has the levels only. Left to them: fewer than 4 clusters, fewer than 256 values or 8 a
-//           cluster, and what fails a check.
+//           cluster, what fails a check, and ties in such number that their cells have no room (values at even steps and
+//           more than about 50 clusters).
 //
 // Why it is the same result. Let D be the costs that the reference computes for the level below, with its rounding, and
 // M(i, j) = D[j - 1] + cost(j, i), the cost taken exactly from the rounded prefix sums. M is Monge in the columns j <=
@@ -283,7 +284,7 @@ extension PenaltyPath {
             if clusters == 0 { return .failed }
             if fewer > 0 && more > 0 && (clusters == fewer || clusters == more) { return .between }
             // The same number again, before there are two: a longer step.
-            power = clusters == fewer || clusters == more ? power &+ power : 3
+            power = clusters == fewer || clusters == more ? min(power &+ power, 384) : 3
             let cost = rows.f[rows.count] - penalty * Double(clusters)
             if clusters > k {
                 (more, costOfMore) = (clusters, cost)
@@ -295,6 +296,7 @@ extension PenaltyPath {
             } else {
                 let ratio = Double(clusters) / Double(k)
                 for _ in 0..<power { penalty *= ratio }
+                if !(penalty >= 0x1p-1000 && penalty <= 0x1p1000) { return .failed }
             }
             tried &+= 1
         }

@@ -13,6 +13,8 @@ struct VectorLloyd {
     /// k rows of `dim` sums and a weight: of all chunks.
     private let totals: VectorMemory<Double>
     private let changed: VectorMemory<Bool>
+    /// Clusters that were given a point of another one.
+    private let relocated: VectorMemory<Bool>
 
     init(_ points: VectorPoints, _ k: Int, _ pool: WorkPool) throws(CompressionError) {
         self.points = points
@@ -24,6 +26,7 @@ struct VectorLloyd {
         sums = try VectorMemory(points.chunkCount * (k * (points.dim + 1) + VectorLloyd.scratch))
         totals = try VectorMemory(k * (points.dim + 1))
         changed = try VectorMemory(points.chunkCount)
+        relocated = try VectorMemory(k)
     }
 
     /// The scratch of `vectorKMeansAssign`.
@@ -38,10 +41,12 @@ struct VectorLloyd {
     func run(_ iterations: Int, _ shift: Double, relaxation: Double = 1) throws(CompressionError) -> Int {
         var done = 0
         while done < iterations {
-            try pool.checkCancellation("kmeans")
             done += 1
             // Labels from before say nothing in the first round: the centroids need not be their means.
-            if !assign(done == 1 ? .first : .next), done > 1 {
+            let hasChanged = assign(done == 1 ? .first : .next)
+            // Chunks that were skipped have no labels.
+            try pool.checkCancellation("kmeans")
+            if !hasChanged, done > 1 {
                 if relaxation == 1 { return done }
                 _ = moveCentroids(1, upTo: .infinity)
                 break
@@ -50,8 +55,8 @@ struct VectorLloyd {
             relocateEmptyClusters()
             if moveCentroids(relaxation, upTo: done == iterations ? .infinity : shift) <= shift { break }
         }
-        try pool.checkCancellation("kmeans")
         _ = assign(.last)
+        try pool.checkCancellation("kmeans")
         return done
     }
 
@@ -117,6 +122,7 @@ struct VectorLloyd {
     private func relocateEmptyClusters() {
         let dim = points.dim
         var measured = false
+        for j in 0..<k { relocated.base[j] = false }
         for j in 0..<k where totals.base[j * (dim + 1) + dim] == 0 {
             if !measured {
                 measured = true
@@ -132,6 +138,7 @@ struct VectorLloyd {
                 far = i
             }
             guard far >= 0 else { return }
+            relocated.base[j] = true
             points.distances.base[far] = 0
             let weight = Double(points.weights.base[far])
             let target = totals.base + j * (dim + 1)
@@ -153,10 +160,11 @@ struct VectorLloyd {
             let difference = mean - centroids.base[place]
             way += difference * difference
         }
-        let factor = way > limit ? relaxation : 1
+        let goesFurther = way > limit && relaxation != 1
         forEachMean { place, mean in
             let before = centroids.base[place]
-            centroids.base[place] = factor == 1 ? mean : before + factor * (mean - before)
+            let isWhole = !goesFurther || relocated.base[place / points.dim]
+            centroids.base[place] = isWhole ? mean : before + relaxation * (mean - before)
         }
         return way
     }

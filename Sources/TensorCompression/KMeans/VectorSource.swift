@@ -206,6 +206,7 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
                 row[dim + 1] += 1
             }
         }
+        try pool.checkCancellation("kmeans")
         for c in 1..<max(points.chunkCount, 1) {
             for s in 0..<clusters * width { sums.base[s] += sums.base[c * clusters * width + s] }
         }
@@ -238,6 +239,7 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
             }
             inertias.base[c] = inertia
         }
+        try pool.checkCancellation("kmeans")
         var inertia = 0.0
         for c in 0..<points.chunkCount { inertia += inertias.base[c] }
         return (clusterCount, inertia)

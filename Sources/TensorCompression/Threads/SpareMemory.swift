@@ -12,7 +12,7 @@ package final class SpareMemory: @unchecked Sendable {
     /// Blocks begin at a multiple of this, the size of a large page; smaller blocks are not kept.
     package static let pageSize = 2 << 20
     /// Bytes that are kept at most.
-    private static let limit = 32 << 20
+    private static let limit = 16 << 20
 
     private let mutex = Mutex()
     private var blocks: [(address: UnsafeMutableRawPointer, byteCount: Int)] = []

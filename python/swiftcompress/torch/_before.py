@@ -1,6 +1,6 @@
 """All of a compression in place or nothing of it: what a model was like, until everything is done."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class _Module:
 
 
 class Before:
-    """A model as it is now: parameters, buffers, hooks and modes of its modules, and where the values of parameters are.
+    """A model as it is now: parameters, buffers, gradients, hooks and modes, and where values of parameters are.
 
     Values themselves are copied for `keep` alone, to the CPU.
 
@@ -47,11 +47,14 @@ class Before:
             id(module): _Module(module, module.training, _copies(module, _MEMBERS), _copies(module, _HOOKS))
             for module in model.modules()
         }
-        self._memory = {
-            id(parameter): (parameter, parameter.data)
+        parameters = [
+            parameter
             for parameter in model.parameters()
             if not isinstance(parameter, torch.nn.parameter.UninitializedTensorMixin)
-        }
+        ]
+        self._gradients = [(parameter, parameter.grad) for parameter in parameters]
+        gradients = [gradient for _, gradient in self._gradients if gradient is not None]
+        self._memory = {id(tensor): (tensor, tensor.data) for tensor in (*parameters, *gradients)}
         self._values: list[tuple[Any, Any]] = []
 
     def keep(self, tensor: Any) -> None:
@@ -75,15 +78,16 @@ class Before:
             for data, values in reversed(self._values):
                 with torch.inference_mode(data.is_inference()):
                     data.copy_(values)
-            for parameter, data in self._memory.values():
-                if not _is_same_memory(parameter, data):
-                    parameter.data = data
+            for tensor, data in self._memory.values():
+                if not _is_same_memory(tensor, data):
+                    tensor.data = data
+            for parameter, gradient in self._gradients:
+                parameter.grad = gradient
         for each in self._modules.values():
             each.module.training = each.training
             for now, then in each.members:
                 later = [name for name in now if name not in then and not each.is_whole and not name.startswith(PREFIX)]
-                if isinstance(now, dict):
-                    then = {**then, **{name: now[name] for name in later}}
+                then = {**then, **{name: now[name] for name in later}} if isinstance(now, dict) else then | set(later)
                 now.clear()
                 now.update(then)
             for now, then in each.hooks:
@@ -97,7 +101,11 @@ def _copies(module: Any, names: tuple[str, ...]) -> list[tuple[Any, Any]]:
 
 
 def _is_same_memory(first: Any, second: Any) -> bool:
-    return bool(first.device == second.device and first.data_ptr() == second.data_ptr())
+    """Also where that cannot be told: sparse tensors have no address."""
+    try:
+        return bool(first.device == second.device and first.data_ptr() == second.data_ptr())
+    except (RuntimeError, NotImplementedError):
+        return True
 
 
 def once(tensor: Any) -> Any:
@@ -121,10 +129,14 @@ def all_or_nothing(model: Any, inplace: bool) -> Iterator[Before | None]:
     try:
         yield before
     except BaseException:
-        while True:
-            try:
-                before.restore()
-                break
-            except KeyboardInterrupt:  # once more, by somebody who cannot wait
-                continue
+        to_the_end(before.restore)
         raise
+
+
+def to_the_end(restore: Callable[[], None]) -> None:
+    """Call what may be called again, until it has ended: Ctrl-C comes a second time from somebody who cannot wait."""
+    while True:
+        try:
+            return restore()
+        except KeyboardInterrupt:
+            continue

@@ -10,6 +10,7 @@ import pytest
 
 from support.modules import layers, torch
 from swiftcompress.torch import _optimizer
+from swiftcompress.torch._before import Before
 from swiftcompress.torch.layerwise_compression import (
     GPTQ,
     LayerwiseCompressionAlgorithm,
@@ -244,8 +245,32 @@ def test_what_a_model_makes_while_it_runs_stays() -> None:
                 self.register_buffer("table", torch.ones(1))
             return super().forward(x) * self.table
 
-    model = torch.nn.Sequential(Lazy(16, 8), torch.nn.Linear(8, 4))
-    with pytest.raises(RuntimeError):
-        layerwise(model).compress([*rows(), torch.randn(3, 7)], inplace=True)
-    assert list(model[0].state_dict()) == ["weight", "bias", "table"]
-    assert model(rows()[0]).shape == (32, 4)
+    class Hidden(Lazy):
+        def forward(self, x: Any) -> Any:
+            if not hasattr(self, "table"):
+                self.register_buffer("table", torch.ones(1), persistent=False)
+            return super().forward(x)
+
+    for kind, names in ((Lazy, ["weight", "bias", "table"]), (Hidden, ["weight", "bias"])):
+        model = torch.nn.Sequential(kind(16, 8), torch.nn.Linear(8, 4))
+        with pytest.raises(RuntimeError):
+            layerwise(model).compress([*rows(), torch.randn(3, 7)], inplace=True)
+        assert list(model[0].state_dict()) == names
+        assert model(rows()[0]).shape == (32, 4)
+
+
+def test_gradients_are_where_they_were() -> None:
+    """Also where the model was moved, and so were they."""
+    model = Network()
+    gradient = model.first.weight.grad
+    before = Before(model)
+    place, values = gradient.data_ptr(), gradient.clone()
+    model.double()
+    gradient.data = gradient.data * 2
+    model.second.weight.grad = torch.ones(24, 24).double()
+    before.restore()
+    assert model.first.weight.grad is gradient
+    assert gradient.data_ptr() == place
+    assert torch.equal(gradient, values)
+    assert model.second.weight.grad is None
+    assert model.first.weight.dtype == torch.float32

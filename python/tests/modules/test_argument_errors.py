@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -67,6 +68,21 @@ def test_what_a_loss_function_returns(loss: Any, error: Any, text: str) -> None:
     assert "copied" not in model.uses
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1e30])
+def test_a_loss_without_finite_gradients(wrong: float, tmp_path: Path) -> None:
+    """1e30: finite, but its square is not."""
+    model, path = Watched(), tmp_path / "sensitivities.pt"
+
+    def loss(model: Any, x: Any) -> Any:
+        return model(x).sum() * wrong
+
+    palettizer = SKMPalettizer(model)
+    text = "] loss_fn: found one whose squared gradients for"
+    refused(lambda: palettizer.compute_sensitivity(data(), loss, path), ValueError, text)
+    refused(lambda: palettizer.compress(data(), loss, inplace=True), ValueError, text)
+    assert not path.exists()
 
 
 def loss_fn(model: Any, x: Any) -> Any:

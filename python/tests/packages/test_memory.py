@@ -58,8 +58,8 @@ print(peak() - before)
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 
 
-def large_package(path: Path, count: int) -> Path:
-    """Float16 weights of 64 MiB."""
+def large_package(path: Path, count: int, rows: int = SIDE[0]) -> Path:
+    """Float16 weights of 64 MiB, or of fewer rows."""
     table = (np.random.default_rng(1).standard_normal((64, SIDE[1])) * 0.05).astype(np.float16)
 
     @program_for("iOS18", [mb.TensorSpec(shape=(1, SIDE[1]))])
@@ -67,7 +67,7 @@ def large_package(path: Path, count: int) -> Path:
         x = mb.cast(x=x, dtype="fp16", name="x_cast")
         outs = []
         for number in range(count):
-            weight = np.tile(table, (SIDE[0] // 64, 1))
+            weight = np.tile(table, (rows // 64, 1))
             weight[0, 0] = number
             outs.append(mb.linear(x=x, weight=mb.const(val=weight, name=f"w_{number}"), name=f"lin_{number}"))
         return tuple(mb.cast(x=o, dtype="fp32", name=f"out_{n}") for n, o in enumerate(outs))
@@ -80,6 +80,20 @@ def large_package(path: Path, count: int) -> Path:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four weights, four times the limit less 64 MiB in all."""
     return large_package(tmp_path_factory.mktemp("large") / "large.mlpackage", 4)
+
+
+MANY = {"kmeans": COMPRESS["kmeans"], "int8": COMPRESS["int8"], "int4": COMPRESS["int4 blocks"]} | {
+    "half pruned": COMPRESS["half pruned"],
+    "scaled": COMPRESS["kmeans scaled"],
+}
+
+
+@pytest.fixture(scope="module", params=[3072, 1024])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """Weights of which several are under way at once: 24 MiB, 8 MiB."""
+    rows = request.param
+    path = tmp_path_factory.mktemp("many") / "many.mlpackage"
+    return large_package(path, 24576 // rows, rows), rows * SIDE[1] * 2
 
 
 def growth(path: Path, output: Path, operation: str, settings: dict[str, Any] | None = None) -> int:
@@ -109,3 +123,11 @@ def test_decompression(large: Path, tmp_path: Path, form: str) -> None:
         path = made
     grown = growth(path, tmp_path / "dense.mlpackage", "decompress")
     assert grown <= LIMIT, f"{grown >> 20} MiB for weights of {WEIGHT >> 20}"
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many(many: tuple[Path, int], tmp_path: Path, name: str) -> None:
+    path, size = many
+    made = tmp_path / "out.mlpackage"
+    for grown in (growth(path, made, *MANY[name]), growth(made, tmp_path / "dense.mlpackage", "decompress")):
+        assert grown <= 2 * size + (64 << 20), f"{grown >> 20} MiB for weights of {size >> 20}"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from swiftcompress._checks import message
-from swiftcompress.torch._before import once
+from swiftcompress.torch._before import once, to_the_end
 from swiftcompress.torch._selection import Selected
 
 AnyPath = str | PathLike[str]
@@ -146,6 +146,10 @@ def squared_gradients(
             count += 1
     if count == 0:
         raise ValueError(message(operation, "dataloader", "no sample", "an iterable of at least one"))
+    for name, total in sums.items():
+        if not torch.isfinite(total).all():
+            text = f"one whose squared gradients for {name!r} add up to NaN or infinity"
+            raise ValueError(message(operation, name_of_loss, text, "a function with finite gradients"))
     return sums
 
 
@@ -182,14 +186,18 @@ def _as_before(model: Any, names: dict[Any, str]) -> Iterator[None]:
             parameter.requires_grad_(True)
         yield
     finally:
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                if buffer is not None:
-                    once(buffer).copy_(value)
-                module._buffers[name] = buffer
-        for parameter, gradient, requires in before:
-            parameter.grad = gradient
-            parameter.requires_grad_(requires)
+
+        def restore() -> None:
+            with torch.no_grad():
+                for module, name, buffer, value in buffers:
+                    if buffer is not None:
+                        once(buffer).copy_(value)
+                    module._buffers[name] = buffer
+            for parameter, gradient, requires in before:
+                parameter.grad = gradient
+                parameter.requires_grad_(requires)
+
+        to_the_end(restore)
 
 
 def normalized(total: Any) -> Any:
