@@ -172,10 +172,11 @@ class SKMPalettizer(ParameterCompressor):
         inplace = boolean(type(self).__name__, "inplace", inplace)
         with all_or_nothing(self._original, inplace) as before:
             if sensitivity_path is None:
+                others: dict[str, Any] = {"data_loader": data_loader, "loss_function": loss_function}
                 sensitivities: Any = self.compute_sensitivity(
-                    *(dataloader, loss_fn, None, num_sensitivity_workers, fsdp_auto_wrap_policy),
-                    data_loader=data_loader,
-                    loss_function=loss_function,
+                    *(dataloader, loss_fn, None, num_sensitivity_workers),
+                    fsdp_auto_wrap_policy=fsdp_auto_wrap_policy,
+                    **{name: given for name, given in others.items() if given is not None},
                 )
             else:
                 _both_names(operation, dataloader, loss_fn, data_loader, loss_function)
