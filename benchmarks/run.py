@@ -66,7 +66,7 @@ CASES = [
     Case("67M float16, 6 bits, per tensor", "gaussian", palettize(6), 40),
     Case("67M float16, 8 bits, per tensor", "gaussian", palettize(8), 40),
     Case("67M float16, 4 bits, group size 16", "gaussian", palettize(4, 16), 50),
-    Case("4M float16, 4 bits, group size 4", "small", palettize(4, 4), 50),
+    Case("67M float16, 4 bits, group size 4", "gaussian", palettize(4, 4), 50),
     Case("67M float16, uniform 4 bits", "gaussian", UNIFORM, 20),
     Case("67M float16, int8 per channel", "gaussian", INT8, 20, peak=True),
     Case("67M float16, int4 blocks of 32", "gaussian", INT4, 20),
@@ -90,10 +90,10 @@ class Workshop:
         """A copy of the input: coremltools rewrites the Manifest.json of packages that it opens."""
         path = self.folder / f"{model}.mlpackage"
         if not path.exists():
-            if model in ("gaussian", "small"):
+            if model == "gaussian":
                 from models import LAYERS, make_gaussian
 
-                make_gaussian(path, 1 if self.quick or model == "small" else LAYERS)
+                make_gaussian(path, 1 if self.quick else LAYERS)
             else:
                 shutil.copytree(self.models / path.name, path)
         return path
