@@ -23,7 +23,7 @@ final class CompressionRun {
     /// Dense bytes of a wave: enough for small weights to keep all threads busy. A larger weight is a wave of its own.
     private static let waveBytes = 16 << 20
     /// Dense bytes of the wave that is compressed and of those that wait to be written; a larger weight is alone.
-    private static let flightBytes = 40 << 20
+    private static let flightBytes = 32 << 20
 
     init(
         _ package: ModelPackage, output: String, options: CompressionOptions, cancellation: Cancellation
@@ -113,10 +113,8 @@ final class CompressionRun {
             let following = Self.nextWave(wave.upperBound, jobs)
             let bytes = jobs[wave].reduce(0) { $0 + $1.byteCount }
             try writing.makeRoom(Self.flightBytes - bytes)
-            if bytes > Self.waveBytes {
-                context.pool.spareMemory.clear()
-                system_return_freed_memory()
-            }
+            if bytes > Self.waveBytes { context.pool.spareMemory.clear() }
+            system_return_freed_memory()
             prefetch(jobs[following], subjects)
             let results = compress(wave, jobs, subjects, context)
             if let error = Self.cause(results) { throw error }
