@@ -44,7 +44,7 @@ class Race:
     goals: dict[str, float] = field(default_factory=dict)
     slack: float = 1e-6  # relative; how much more than a peer's our error may be
     repeats: int = 1  # of the work in one call; seconds are of one
-    slow: dict[str, float] = field(default_factory=dict)  # peers that run once, and how often they repeat the work
+    slow: str = ""  # a peer that does the work once, and is timed while it makes the answer
 
 
 def optional(name: str) -> Any:
@@ -141,7 +141,7 @@ def vector_kmeans(side: int, dim: int) -> Race:
         {"scikit-learn as coremltools calls it": 20, "coremltools' _EfficientKMeans (torch)": 20, "faiss": 2},
         slack=0.005,  # of five random starts each
         repeats=SEEDS,
-        slow={"coremltools' _EfficientKMeans (torch)": 1},
+        slow="coremltools' _EfficientKMeans (torch)",
     )
 
 
@@ -301,13 +301,13 @@ def measure(race: Race, rounds: int) -> dict[str, Any]:
             failed[name] = f"failed: {type(error).__name__}: {error}"[:160]
             del calls[name]
     times: dict[str, list[float]] = {name: [] for name in calls}
-    order = [name for name in calls if name not in race.slow]
+    order = [name for name in calls if name != race.slow]
     for _ in range(rounds):
         for name in order:
             times[name].append(timed(calls[name]))
         order = order[1:] + order[:1]
     seconds = {
-        name: first[name] / race.slow[name] if name in race.slow else statistics.median(values) / race.repeats
+        name: first[name] if name == race.slow else statistics.median(values) / race.repeats
         for name, values in times.items()
     }
     good = all(errors["ours"] <= error * (1 + race.slack) for error in errors.values())

@@ -10,7 +10,6 @@ both and compares the bits.
 Exit status: 0 good, 1 not, 3 what is needed is missing (the last line says what).
 """
 
-import os
 import platform
 import re
 import shutil
@@ -27,7 +26,8 @@ COMMON = ["-wmo", "-Ounchecked", "-parse-as-library", "-module-name", "Compressi
 EMBEDDED = ["-enable-experimental-feature", "Embedded", "-D", "HARDWARE_HALF"]
 TARGETS = {"Linux": "aarch64-none-none-elf", "macOS": "arm64-apple-none-macho"}
 FUSED = re.compile(r"\t(fn?m(add|sub)|fml[as])\b")
-VECTOR = re.compile(r"\t(fadd|fsub|fmul|fdiv|fcvtl|fcvtn|fcmgt|bsl|bit|bif)2?\t(\{ )?v\d+")
+# `fadd v0.4s, ...` for Linux, `fadd.4s v0, ...` for macOS.
+VECTOR = re.compile(r"\t(fadd|fsub|fmul|fdiv|fcvtl|fcvtn|fcmgt|bsl|bit|bif)2?(\.\d+[bhsd])?\t(\{ )?v\d+")
 SYSROOT = Path("/usr/aarch64-linux-gnu")
 
 
@@ -54,7 +54,7 @@ def tool(name: str) -> str:
 
 def has_embedded(target: str) -> bool:
     folder = Path(tool("swiftc")).resolve().parent.parent / "lib/swift/embedded"
-    return (folder / target).exists() or (folder / f"Swift.swiftmodule/{target}.swiftmodule").exists()
+    return (folder / f"Swift.swiftmodule/{target}.swiftmodule").exists()
 
 
 def compile_for(system: str, folder: Path) -> Path:
@@ -92,7 +92,6 @@ def sums_here(folder: Path) -> str:
 
 
 def main() -> None:
-    os.environ["LC_ALL"] = "C"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         objects = {system: compile_for(system, folder) for system in TARGETS}

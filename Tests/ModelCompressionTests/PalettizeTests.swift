@@ -7,6 +7,7 @@ import XCTest
 @testable import ModelCompression
 
 /// Palettizing real packages, against what coremltools made of the same ones.
+/// Over 400 lines: every case runs and checks the same packages with the helpers at its top.
 final class PalettizeTests: TemporaryFolderTestCase {
     private func run(
         _ source: String, _ options: CompressionOptions, to target: String = "out",

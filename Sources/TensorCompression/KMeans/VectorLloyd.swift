@@ -48,12 +48,14 @@ struct VectorLloyd {
             try pool.checkCancellation("kmeans")
             if !hasChanged, done > 1 {
                 if relaxation == 1 { return done }
-                _ = moveCentroids(1, upTo: .infinity)
+                moveCentroids(1)
                 break
             }
             addChunks()
             relocateEmptyClusters()
-            if moveCentroids(relaxation, upTo: done == iterations ? .infinity : shift) <= shift { break }
+            let isLast = done == iterations || wayToMeans() <= shift
+            moveCentroids(isLast ? 1 : relaxation)
+            if isLast { break }
         }
         _ = assign(.last)
         try pool.checkCancellation("kmeans")
@@ -151,22 +153,24 @@ struct VectorLloyd {
         }
     }
 
-    /// Moves the centroids to the means, or by `relaxation` times the way where that is above `limit`. Empty clusters stay
-    /// where they are.
-    /// - Returns: the sum of squares of the way to the means.
-    private func moveCentroids(_ relaxation: Double, upTo limit: Double) -> Double {
+    /// The sum of squares of what lies between the centroids and the means.
+    private func wayToMeans() -> Double {
         var way = 0.0
         forEachMean { place, mean in
             let difference = mean - centroids.base[place]
             way += difference * difference
         }
-        let goesFurther = way > limit && relaxation != 1
+        return way
+    }
+
+    /// Moves the centroids by `relaxation` times the way to the means; relocated ones to the mean. Empty clusters stay where
+    /// they are.
+    private func moveCentroids(_ relaxation: Double) {
         forEachMean { place, mean in
             let before = centroids.base[place]
-            let isWhole = !goesFurther || relocated.base[place / points.dim]
+            let isWhole = relaxation == 1 || relocated.base[place / points.dim]
             centroids.base[place] = isWhole ? mean : before + relaxation * (mean - before)
         }
-        return way
     }
 
     private func forEachMean(_ body: (Int, Double) -> Void) {
