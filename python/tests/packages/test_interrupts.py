@@ -61,19 +61,26 @@ def start(arguments: list[str], until: str = "") -> subprocess.Popen[str]:
     return process
 
 
+def files(package: Path) -> dict[str, bytes]:
+    """What a package on disk holds, by the path inside it."""
+    return {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+
+
 def stopped(
     arguments: list[str], output: Path | None, fraction: float, *, number: int = signal.SIGINT, until: str = ""
 ) -> tuple[int, str]:
     """The exit status and standard error of a run that a signal stops at a fraction of the time of a whole run.
 
     How long a run takes depends on the machine and on the engine, so a whole run is timed first; where the
-    signal still comes too late, the next try sends it sooner.
+    signal still comes too late, the next try sends it sooner. It may come after the output has appeared and
+    before the process has ended: that output must be whole, byte for byte, and the signal was too late.
     """
     process = start(arguments, until)
     began = time.monotonic()
     _, errors = process.communicate(timeout=120)
     whole = time.monotonic() - began
     assert process.returncode == 0, errors
+    whole_output = {} if output is None else files(output)
     for _ in range(6):
         if output is not None:
             shutil.rmtree(output, ignore_errors=True)
@@ -84,8 +91,11 @@ def stopped(
         sent = time.monotonic()
         _, errors = process.communicate(timeout=60)
         took = time.monotonic() - sent
-        if in_time and process.returncode != 0:
-            assert took < PROMPT, f"{took:.1f} s"
+        assert took < PROMPT, f"{took:.1f} s"
+        finished = output is not None and output.exists()
+        if output is not None and finished:
+            assert files(output) == whole_output
+        if in_time and process.returncode != 0 and not finished:
             return process.returncode, errors
         fraction /= 1.5
     raise AssertionError(f"six runs of {whole:.2f} s finished before they could be interrupted")
