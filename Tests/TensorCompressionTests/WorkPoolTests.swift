@@ -77,6 +77,72 @@ final class WorkPoolTests: XCTestCase {
         }
     }
 
+    /// At most two pieces at a time, though there are more threads; the others help with the loops inside.
+    func testAdmission() {
+        for threads in [1, 2, 3, 8] {
+            let pool = WorkPool(threads: threads)
+            let running = Atomic<Int>(0)
+            let most = Atomic<Int>(0)
+            let sum = Atomic<Int>(0)
+            pool.forEachAdmitted(100) { _ in
+                guard running.load(ordering: .relaxed) < 2 else { return false }
+                let now = running.wrappingAdd(1, ordering: .relaxed).newValue
+                most.max(now, ordering: .relaxed)
+                return true
+            } _: { piece in
+                pool.forEach(20) { sum.wrappingAdd(piece * 20 + $0, ordering: .relaxed) }
+                running.wrappingSubtract(1, ordering: .relaxed)
+            }
+            XCTAssertEqual(sum.load(ordering: .relaxed), 2000 * 1999 / 2, "\(threads) threads")
+            XCTAssertLessThanOrEqual(most.load(ordering: .relaxed), 2)
+        }
+    }
+
+    func testAdmissionInOrder() {
+        let pool = WorkPool(threads: 3)
+        nonisolated(unsafe) var admitted: [Int] = []
+        pool.forEachAdmitted(200) { index in
+            admitted.append(index)
+            return true
+        } _: { _ in
+        }
+        XCTAssertEqual(admitted, Array(0..<200))
+    }
+
+    /// Nothing runs when the room is made: whoever makes it says so.
+    func testReconsidering() {
+        for threads in [1, 4] {
+            let pool = WorkPool(threads: threads)
+            let room = Atomic<Int>(0)
+            let ran = Atomic<Int>(0)
+            let opener = Thread {
+                for _ in 0..<20 {
+                    usleep(1000)
+                    room.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                    pool.reconsider()
+                }
+            }
+            opener.start()
+            pool.forEachAdmitted(20) { $0 < room.load(ordering: .sequentiallyConsistent) } _: { _ in
+                ran.wrappingAdd(1, ordering: .relaxed)
+            }
+            XCTAssertEqual(ran.load(ordering: .relaxed), 20)
+        }
+    }
+
+    func testCancellationOfWhatIsNotAdmitted() {
+        for threads in [1, 4] {
+            let pool = WorkPool(threads: threads)
+            let opener = Thread {
+                usleep(20_000)
+                pool.cancellation.cancel()
+                pool.reconsider()
+            }
+            opener.start()
+            pool.forEachAdmitted(20) { _ in false } _: { _ in XCTFail("not admitted") }
+        }
+    }
+
     func testThreadCounts() {
         XCTAssertGreaterThanOrEqual(WorkPool(threads: 0).threadCount, 1)
         XCTAssertEqual(WorkPool(threads: -3).threadCount, WorkPool().threadCount)

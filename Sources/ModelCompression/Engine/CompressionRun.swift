@@ -5,9 +5,9 @@ import TensorCompression
 /// Compresses the weights of a package and writes the result.
 ///
 /// Everything that can be refused is refused before any work: options, names, targets, the output's place. Weights are
-/// compressed in waves that use all threads and hold a bounded number of bytes, and written in program order while the
-/// next wave is compressed; the package takes its place in one step at the end. After an error or a cancellation
-/// nothing is left behind.
+/// compressed by all threads, a bounded number of bytes at a time, and written in program order while the next ones are
+/// compressed; the package takes its place in one step at the end. After an error or a cancellation nothing is left
+/// behind.
 final class CompressionRun {
     private let package: ModelPackage
     private let output: String
@@ -19,11 +19,6 @@ final class CompressionRun {
     private let started = monotonicSeconds()
     private let bytesBefore: Int
     private var records: [WeightRecord?]
-
-    /// Dense bytes of a wave: enough for small weights to keep all threads busy. A larger weight is a wave of its own.
-    private static let waveBytes = 16 << 20
-    /// Dense bytes of the wave that is compressed and of those that wait to be written; a larger weight is alone.
-    private static let flightBytes = 32 << 20
 
     init(
         _ package: ModelPackage, output: String, options: CompressionOptions, cancellation: Cancellation
@@ -78,114 +73,85 @@ final class CompressionRun {
             let context = EncodingContext(
                 pool: pool, seed: options.seed, cutsIntegerTables: options.compat == .coremltools, custom: custom)
             let shared = Unshared(value: self)
-            let writing = try OrderedWriter<FinishedWave>(background: pool.threadCount > 1) { [cancellation] in
+            let flight = WeightFlight()
+            let writing = try OrderedWriter<FinishedJob>(background: pool.threadCount > 1) { [cancellation] in
                 cancellation.cancel()
+                pool.reconsider()
             } take: {
-                try shared.value.finish($0)
+                try shared.value.finish($0, $1)
+            } taken: {
+                flight.written(shared.value.plan.jobs[$0].byteCount)
+                pool.reconsider()
             }
+            let failure = compressAll(context, flight, writing)
             do {
-                try compressAll(context, writing)
-            } catch {
+                try writing.finish(writing: failure == nil)
+            } catch where failure.map(Self.isCancelled) ?? true {
                 // An error on either side cancels the other, and is the cause.
-                do {
-                    try writing.finish(writing: false)
-                } catch let other where Self.isCancelled(error) {
-                    throw other
-                } catch {}
                 throw error
-            }
-            try writing.finish()
+            } catch {}
+            if let failure { throw failure }
+            if cancellation.isCancelled { throw Self.cancelled }
             return nil
         } catch {
             return custom?.failure ?? error
         }
     }
 
-    private typealias FinishedWave = (jobs: Range<Int>, results: [JobResult])
     private typealias JobResult = Result<(EncodedWeight, seconds: Double), any Error>
+    private typealias FinishedJob = (number: Int, result: JobResult)
 
     /// The writing thread alone uses the plan's answers, the records and the rewrite meanwhile.
-    private func compressAll(_ context: EncodingContext, _ writing: OrderedWriter<FinishedWave>) throws {
+    /// - Returns: what ended it early: the first error that is neither a declined weight nor the cancellation it caused.
+    private func compressAll(
+        _ context: EncodingContext, _ flight: WeightFlight, _ writing: OrderedWriter<FinishedJob>
+    ) -> (any Error)? {
         let (jobs, subjects) = (plan.jobs, plan.subjects)
-        var wave = Self.nextWave(0, jobs)
-        prefetch(jobs[wave], subjects)
-        while !wave.isEmpty {
-            let following = Self.nextWave(wave.upperBound, jobs)
-            let bytes = jobs[wave].reduce(0) { $0 + $1.byteCount }
-            try writing.makeRoom(Self.flightBytes - bytes)
-            if bytes > Self.waveBytes { context.pool.spareMemory.clear() }
-            system_return_freed_memory()
-            prefetch(jobs[following], subjects)
-            let results = compress(wave, jobs, subjects, context)
-            if let error = Self.cause(results) { throw error }
-            package.releasePages()
-            if cancellation.isCancelled { throw Self.cancelled }
-            try writing.hand((wave, results), bytes: bytes)
-            wave = following
-        }
-    }
-
-    /// The next jobs whose data adds up to at most `waveBytes`, but at least one.
-    private static func nextWave(_ first: Int, _ jobs: [CompressionPlan.Job]) -> Range<Int> {
-        var end = first
-        var bytes = 0
-        while end < jobs.count, end == first || bytes + jobs[end].byteCount <= waveBytes {
-            bytes += jobs[end].byteCount
-            end += 1
-        }
-        return first..<end
-    }
-
-    /// Lets the disk read what comes next.
-    private func prefetch(_ jobs: ArraySlice<CompressionPlan.Job>, _ subjects: [Subject]) {
-        for job in jobs {
-            if case .constant(let value) = subjects[job.subjects[0]].data { package.prefetch(value) }
-        }
-    }
-
-    /// Runs the jobs of a wave, the largest first.
-    private func compress(
-        _ wave: Range<Int>, _ jobs: [CompressionPlan.Job], _ subjects: [Subject], _ context: EncodingContext
-    ) -> [JobResult] {
-        let order = wave.sorted { jobs[$0].byteCount > jobs[$1].byteCount }
-        let results = ResultSlots<JobResult>(wave.count, empty: .failure(Self.cancelled))
-        context.pool.forEach(order.count) { position in
-            let job = jobs[order[position]]
+        let failures = ResultSlots<(any Error)?>(jobs.count, empty: nil)
+        if let first = jobs.first { prefetch(first, subjects) }
+        context.pool.forEachAdmitted(jobs.count) { flight.begin(jobs[$0].byteCount) } _: { number in
+            let job = jobs[number]
+            prepareMemory(job, context, flight)
+            if number + 1 < jobs.count { prefetch(jobs[number + 1], subjects) }
             let subject = subjects[job.subjects[0]]
             let begin = monotonicSeconds()
             let result = JobResult {
-                let encoded = try job.scheme.encode(subject, of: self.package, context: context)
+                let encoded = try job.scheme.encode(subject, of: package, context: context)
                 return (encoded, monotonicSeconds() - begin)
             }
-            if case .failure(let error) = result, !Self.isDeclined(error) { context.pool.cancellation.cancel() }
-            results[order[position] - wave.lowerBound] = result
-            self.loop.advance(name: subject.site.name, bytes: job.byteCount)
+            loop.advance(name: subject.site.name, bytes: job.byteCount)
+            flight.compressed(job.byteCount)
+            if case .failure(let error) = result, !Self.isDeclined(error) {
+                failures[number] = error
+                return context.pool.cancellation.cancel()
+            }
+            writing.hand((number, result), number: number)
         }
-        return results.values
+        let found = failures.values.compactMap { $0 }
+        return found.first { !Self.isCancelled($0) } ?? found.first
+    }
+
+    /// Gives back what the weights before this one have left.
+    private func prepareMemory(_ job: CompressionPlan.Job, _ context: EncodingContext, _ flight: WeightFlight) {
+        guard flight.isCleanupDue(job.byteCount) else { return }
+        package.releasePages()
+        if job.byteCount > WeightFlight.compressingLimit { context.pool.spareMemory.clear() }
+        system_return_freed_memory()
+    }
+
+    /// Lets the disk read what comes next.
+    private func prefetch(_ job: CompressionPlan.Job, _ subjects: [Subject]) {
+        if case .constant(let value) = subjects[job.subjects[0]].data { package.prefetch(value) }
     }
 
     private static func isCancelled(_ error: any Error) -> Bool { (error as? CompressionError)?.kind == .cancelled }
 
     private static func isDeclined(_ error: any Error) -> Bool { (error as? CompressionError)?.kind == .declined }
 
-    /// What ended a wave early: the first error that is neither a declined weight nor the cancellation it caused.
-    private static func cause(_ results: [JobResult]) -> (any Error)? {
-        for case .failure(let error) in results where !isDeclined(error) {
-            if !isCancelled(error) { return error }
-        }
-        return nil
-    }
-
     // MARK: - Writing
 
-    private func finish(_ wave: FinishedWave) throws {
-        for (job, result) in zip(wave.jobs, wave.results) {
-            if cancellation.isCancelled { throw Self.cancelled }
-            try finish(job, result)
-        }
-    }
-
     private func finish(_ number: Int, _ result: JobResult) throws {
+        if cancellation.isCancelled { throw Self.cancelled }
         let job = plan.jobs[number]
         switch result {
         case .success(let (encoded, seconds)): try write(job, encoded, seconds: seconds)

@@ -1,45 +1,51 @@
-/// A thread that takes finished pieces in the order they are handed over, while the caller makes the next ones.
+/// A thread that takes finished pieces in the order of their numbers, while other threads make more of them.
 ///
-/// The bytes that wait are bounded by the caller, which calls `makeRoom` before it begins a piece. After the first error
-/// nothing more is taken, and `stop` is called so that the caller ends early too; `finish` throws the error.
+/// Pieces may be handed over in any order, each number from 0 once. After the first error nothing more is taken, and `stop`
+/// is called so that the others end early too; `finish` throws the error.
 final class OrderedWriter<Piece>: @unchecked Sendable {
     private let monitor = Monitor()
     private let take: (Piece) throws -> Void
+    private let taken: (Int) -> Void
     private let stop: @Sendable () -> Void
-    private var waiting: [(piece: Piece, bytes: Int)] = []
-    /// Of what waits and of what is being taken.
-    private var bytes = 0
+    private var waiting: [Int: Piece] = [:]
+    /// The number that is taken next.
+    private var next = 0
     private var isClosed = false
     private var failure: (any Error)?
     private var thread: BackgroundThread?
 
     /// - Parameters:
-    ///   - background: false takes every piece at once, on the caller's thread.
+    ///   - background: false takes every piece at once, on the caller's thread; they must come in order then.
     ///   - take: runs on one thread at a time.
-    init(background: Bool, stop: @escaping @Sendable () -> Void, take: @escaping (Piece) throws -> Void) throws {
+    ///   - taken: hears the number of every piece that was taken, or could not be, after the piece is released.
+    init(
+        background: Bool, stop: @escaping @Sendable () -> Void, take: @escaping (Piece) throws -> Void,
+        taken: @escaping (Int) -> Void = { _ in }
+    ) throws {
         self.take = take
+        self.taken = taken
         self.stop = stop
         if background { thread = try BackgroundThread { [self] in work() } }
     }
 
-    /// Waits until the pieces that were handed over and not yet taken hold at most this many bytes.
-    func makeRoom(_ limit: Int) throws {
-        try monitor.locked {
-            while bytes > max(limit, 0), failure == nil { monitor.wait() }
-            if let failure { throw failure }
+    /// From any thread. After an error the piece is dropped.
+    func hand(_ piece: Piece, number: Int) {
+        guard thread != nil else {
+            if failure == nil {
+                takeOrFail(piece)
+                taken(number)
+            }
+            return
         }
-    }
-
-    func hand(_ piece: Piece, bytes count: Int) throws {
-        guard thread != nil else { return try take(piece) }
         monitor.locked {
-            waiting.append((piece, count))
-            bytes += count
-            monitor.signalAll()
+            guard !isClosed else { return }
+            waiting[number] = piece
+            if number == next { monitor.signalAll() }
         }
     }
 
-    /// Waits until everything is taken. Must be called once; without `writing`, what has not begun is dropped.
+    /// Waits until everything is taken. Must be called once, when nothing more is handed over; without `writing`, what has
+    /// not begun is dropped.
     func finish(writing: Bool = true) throws {
         monitor.locked {
             isClosed = true
@@ -51,30 +57,30 @@ final class OrderedWriter<Piece>: @unchecked Sendable {
     }
 
     private func work() {
-        while let (piece, count) = next() {
-            do {
-                try take(piece)
-            } catch {
-                monitor.locked {
-                    failure = error
-                    waiting.removeAll()
-                    isClosed = true
-                    monitor.signalAll()
-                }
-                stop()
-                return
-            }
-            monitor.locked {
-                bytes -= count
-                monitor.signalAll()
-            }
-        }
+        while let number = takeNext() { taken(number) }
     }
 
-    private func next() -> (Piece, Int)? {
-        monitor.locked {
-            while waiting.isEmpty, !isClosed { monitor.wait() }
-            return waiting.isEmpty ? nil : waiting.removeFirst()
+    private func takeNext() -> Int? {
+        let (number, piece) = monitor.locked {
+            while waiting[next] == nil, !isClosed { monitor.wait() }
+            defer { next += 1 }
+            return (next, waiting.removeValue(forKey: next))
+        }
+        guard let piece else { return nil }
+        takeOrFail(piece)
+        return number
+    }
+
+    private func takeOrFail(_ piece: consuming Piece) {
+        do {
+            try take(piece)
+        } catch {
+            monitor.locked {
+                failure = error
+                waiting.removeAll()
+                isClosed = true
+            }
+            stop()
         }
     }
 }

@@ -8,35 +8,58 @@ import Darwin
 
 /// Uninitialised working memory of `Element` places, freed at the end of its scope. Unlike `allocate`, running out of
 /// memory is an error and not the end of the process.
+///
+/// Large memory comes from the system and goes back to it at once: allocators keep what one thread has freed for that
+/// thread, and the next weight may be another's.
 struct Scratch<Element: BitwiseCopyable>: ~Copyable {
     let pointer: UnsafeMutablePointer<Element>
     let count: Int
+    /// Of memory that comes from the system itself.
+    private let mappedBytes: Int
 
     init(_ count: Int, operation: String) throws(CompressionError) {
-        let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
-        var memory: UnsafeMutableRawPointer?
-        // Aligned for the vector records of the solver.
-        guard !overflow, posix_memalign(&memory, 64, bytes) == 0, let memory else {
-            throw CompressionError(
-                kind: .outOfMemory,
-                message: "[\(operation)] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
-        }
-        pointer = memory.bindMemory(to: Element.self, capacity: max(count, 1))
-        self.count = count
+        try self.init(count, isZeroed: false, operation)
     }
 
     /// Memory with every byte zero.
     init(zeroed count: Int, operation: String) throws(CompressionError) {
-        guard let memory = calloc(max(count, 1), MemoryLayout<Element>.stride) else {
+        try self.init(count, isZeroed: true, operation)
+    }
+
+    private init(_ count: Int, isZeroed: Bool, _ operation: String) throws(CompressionError) {
+        let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        let isMapped = bytes >= 8 << 20
+        guard !overflow, let memory = isMapped ? mappedMemory(bytes) : heapMemory(bytes) else {
             throw CompressionError(
                 kind: .outOfMemory,
                 message: "[\(operation)] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
         }
+        if isZeroed, !isMapped { zeroBytes(memory, bytes) }
         pointer = memory.bindMemory(to: Element.self, capacity: max(count, 1))
         self.count = count
+        mappedBytes = isMapped ? bytes : 0
     }
 
-    deinit { free(pointer) }
+    deinit {
+        if mappedBytes > 0 { munmap(pointer, mappedBytes) } else { free(pointer) }
+    }
+}
+
+/// Aligned for the vector records of the solver.
+private func heapMemory(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    var memory: UnsafeMutableRawPointer?
+    return posix_memalign(&memory, 64, bytes) == 0 ? memory : nil
+}
+
+/// Pages of zeros.
+private func mappedMemory(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    #if canImport(Darwin)
+    let flags = MAP_PRIVATE | MAP_ANON
+    #else
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS
+    #endif
+    let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
+    return memory == MAP_FAILED ? nil : memory
 }
 
 /// A pointer that pieces of a parallel loop share; each writes its own places.

@@ -53,6 +53,23 @@ public final class WorkPool: Sendable {
         }
     }
 
+    /// `forEach` in order, for pieces that must not all run at once. Before a piece begins, `admit` is asked; where it says
+    /// no, the threads work on the loops inside the pieces that run, and ask again when one of them has ended or
+    /// `reconsider()` was called.
+    /// - Parameter admit: true counts as the piece's beginning. One call at a time; quick, and calls nothing of this pool.
+    ///   Must say yes when no piece runs and nothing is left that calls `reconsider()`.
+    package func forEachAdmitted(_ count: Int, admit: (Int) -> Bool, _ body: (Int) -> Void) {
+        guard count > 0 else { return }
+        withoutActuallyEscaping(admit) { admit in
+            withoutActuallyEscaping(body) { body in
+                workers.run(LoopJob(count: count, cancellation: cancellation, admit: admit, body: body))
+            }
+        }
+    }
+
+    /// Asks anew for pieces that were not admitted, and looks at the cancellation; from any thread.
+    package func reconsider() { workers.reconsider() }
+
     /// `forEach` for pieces that can fail. Throws the error of the lowest index that failed (later pieces may or may
     /// not have run), or `.cancelled`.
     public func tryForEach(
@@ -118,14 +135,18 @@ final class Mutex: @unchecked Sendable {
 private final class LoopJob: @unchecked Sendable {
     let count: Int
     let cancellation: Cancellation
-    // Dropped when the loop ends: a worker may hold the job a little longer, and must not hold the caller's closure.
+    // Dropped when the loop ends: a worker may hold the job a little longer, and must not hold the caller's closures.
+    var admit: ((Int) -> Bool)?
     var body: ((Int) -> Void)?
     var next = 0
     var running = 0
 
-    init(count: Int, cancellation: Cancellation, body: @escaping (Int) -> Void) {
+    init(
+        count: Int, cancellation: Cancellation, admit: ((Int) -> Bool)? = nil, body: @escaping (Int) -> Void
+    ) {
         self.count = count
         self.cancellation = cancellation
+        self.admit = admit
         self.body = body
     }
 
@@ -164,11 +185,21 @@ private final class Workers: @unchecked Sendable {
         }
         jobs.append(job)
         pthread_cond_broadcast(condition)
-        while take(job) { perform(job) }
-        while job.running > 0 { pthread_cond_wait(condition, mutex.handle) }
+        while job.next < job.count || job.running > 0 {
+            if take(job) {
+                perform(job)
+            } else if job.admit != nil, let other = takeAny() {
+                perform(other)
+            } else if job.next < job.count || job.running > 0 {
+                pthread_cond_wait(condition, mutex.handle)
+            }
+        }
+        job.admit = nil
         job.body = nil
         pthread_mutex_unlock(mutex.handle)
     }
+
+    func reconsider() { mutex.locked { _ = pthread_cond_broadcast(condition) } }
 
     func stop() {
         mutex.locked {
@@ -178,12 +209,18 @@ private final class Workers: @unchecked Sendable {
         for thread in threads { pthread_join(thread, nil) }
     }
 
-    /// Claims the next index of a job, with the mutex held; false (and the job unlisted) when none is left.
+    /// Whether the next index of a job may begin, with the mutex held; `perform` must follow. A job without any is unlisted.
     private func take(_ job: LoopJob) -> Bool {
-        if job.next < job.count, !job.cancellation.isCancelled { return true }
+        if job.next < job.count, !job.cancellation.isCancelled { return job.admit?(job.next) ?? true }
         job.next = job.count
         jobs.removeAll { $0 === job }
         return false
+    }
+
+    /// The newest job that has something to begin, likewise.
+    private func takeAny() -> LoopJob? {
+        for job in jobs.reversed() where take(job) { return job }
+        return nil
     }
 
     /// Runs the claimed index with the mutex released.
@@ -195,14 +232,14 @@ private final class Workers: @unchecked Sendable {
         job.call(index)
         pthread_mutex_lock(mutex.handle)
         job.running -= 1
-        if job.running == 0, job.next >= job.count { pthread_cond_broadcast(condition) }
+        if job.running == 0 && job.next >= job.count || job.admit != nil { pthread_cond_broadcast(condition) }
     }
 
     private func work() {
         pthread_mutex_lock(mutex.handle)
         while true {
-            if let job = jobs.last {
-                if take(job) { perform(job) }
+            if let job = takeAny() {
+                perform(job)
             } else if stopping {
                 break
             } else {
