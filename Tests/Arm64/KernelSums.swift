@@ -198,6 +198,21 @@ func sumVectors(_ sums: inout Sums, _ floats: [Float]) {
         vectorKMeansGaps(floats, stride, 0, stride, dim, centroids, halfNorms, k, &labels, &distances, &gaps)
         sums.add(distances)
         sums.add(gaps)
+        var slacks = distances
+        labels = [Int32](repeating: -1, count: stride)
+        total = [Double](repeating: 0, count: k * (dim + 1) + 8)
+        _ = vectorKMeansAssignWithSlacks(
+            floats, stride, 0, stride, dim, centroids, halfNorms, k, &labels, &total, &slacks, 0)
+        sums.add(slacks)
+        var scratch = [Double](repeating: 0, count: vectorKMeansDueScratch(dim: dim) / 8 + 1)
+        let found = vectorKMeansAssignDue(
+            floats, stride, 0, stride, dim, centroids, halfNorms, k, &labels, &total, &slacks, 0.01, &scratch)
+        sums.add([Int32(found.due)])
+        sums.add(slacks)
+        sums.add(Array(total[..<(k * (dim + 1))]))
+        var masses = [Double](repeating: 0, count: stride / 8)
+        vectorKMeansMasses(floats, stride, 0, stride, dim, nil, &masses)
+        sums.add(masses)
     }
 }
 

@@ -1,8 +1,8 @@
-// Building blocks of k-means on vectors: seeding (k-means++) and Lloyd's two steps, over a range of points.
+// Building blocks of k-means on vectors: Lloyd's two steps and what breathing needs, over a range of points.
 //
 // Formula   label(x) = argmin over j of |x - c_j|^2, found as the least |c_j|^2 / 2 - x . c_j;  c_j = weighted mean of
 //           its points.
-// Paper     Lloyd: Least Squares Quantization in PCM (1982). Arthur, Vassilvitskii: k-means++ (2007).
+// Paper     Lloyd: Least Squares Quantization in PCM (1982). Fritzke: The Breathing K-Means Algorithm (2020).
 // Goals     1. The same bits on every processor and for any split of the work among threads. 2. Time.
 // Rounding  Binary32 for distances, with no contraction and a fixed number of lanes; binary64 for sums, in the order of
 //           the points. Of equal distances the lowest centroid wins.
@@ -17,6 +17,14 @@
 @inline(__always)
 func eight(_ base: UnsafePointer<Float>, _ index: Int) -> SIMD8<Float> {
     UnsafeRawPointer(base + index).loadUnaligned(as: SIMD8<Float>.self)
+}
+
+/// Comparing whole vectors goes through memory, lane by lane.
+@inline(__always)
+func isZero(_ lanes: SIMD8<Int32>) -> Bool {
+    let four = lanes.lowHalf | lanes.highHalf
+    let two = four.lowHalf | four.highHalf
+    return two.x | two.y == 0
 }
 
 // MARK: - Lloyd
@@ -73,7 +81,7 @@ struct NearestOfSixteen {
         let target = UnsafeMutableRawPointer(labels + i)
         let beforeA = target.loadUnaligned(as: SIMD8<Int32>.self)
         let beforeB = (target + 32).loadUnaligned(as: SIMD8<Int32>.self)
-        if (beforeA ^ labelA) | (beforeB ^ labelB) == SIMD8<Int32>(repeating: 0) { return false }
+        if isZero((beforeA ^ labelA) | (beforeB ^ labelB)) { return false }
         target.storeBytes(of: labelA, as: SIMD8<Int32>.self)
         (target + 32).storeBytes(of: labelB, as: SIMD8<Int32>.self)
         if let sums {
@@ -157,25 +165,32 @@ func movePoints(
     while lane < count {
         let old = Int(before[lane])
         let new = Int(labels[start &+ lane])
-        if old != new {
-            let target = sums + new &* (dim &+ 1)
-            var d = 0
-            while d < dim {
-                target[d] += Double(points[d &* stride &+ start &+ lane])
-                d &+= 1
-            }
-            target[dim] += 1
-            if old >= 0 {
-                let source = sums + old &* (dim &+ 1)
-                d = 0
-                while d < dim {
-                    source[d] -= Double(points[d &* stride &+ start &+ lane])
-                    d &+= 1
-                }
-                source[dim] -= 1
-            }
-        }
+        if old != new { movePoint(points + (start &+ lane), stride, dim, old, new, sums) }
         lane &+= 1
+    }
+}
+
+/// Moves one point from the sums of cluster `old`, if that is not -1, to those of `new`.
+@inline(__always)
+func movePoint(
+    _ point: UnsafePointer<Float>, _ stride: Int, _ dim: Int, _ old: Int, _ new: Int,
+    _ sums: UnsafeMutablePointer<Double>
+) {
+    let target = sums + new &* (dim &+ 1)
+    var d = 0
+    while d < dim {
+        target[d] += Double(point[d &* stride])
+        d &+= 1
+    }
+    target[dim] += 1
+    if old >= 0 {
+        let source = sums + old &* (dim &+ 1)
+        d = 0
+        while d < dim {
+            source[d] -= Double(point[d &* stride])
+            d &+= 1
+        }
+        source[dim] -= 1
     }
 }
 
@@ -235,82 +250,6 @@ public func vectorKMeansDistances(
     }
 }
 
-// MARK: - Seeding
-
-@inline(__always)
-func squaredDistances(
-    _ points: UnsafePointer<Float>, _ stride: Int, _ i: Int, _ dim: Int, _ centre: UnsafePointer<Float>
-) -> SIMD8<Float> {
-    var sum = SIMD8<Float>(repeating: 0)
-    var d = 0
-    while d < dim {
-        let difference = eight(points, d &* stride &+ i) - SIMD8<Float>(repeating: centre[d])
-        sum += difference * difference
-        d &+= 1
-    }
-    return sum
-}
-
-@inline(__always)
-func total(_ lanes: SIMD8<Float>) -> Double {
-    let half = lanes.lowHalf + lanes.highHalf
-    return (Double(half.x) + Double(half.y)) + (Double(half.z) + Double(half.w))
-}
-
-/// The sum over a range of weight * min(distance, |x - candidate|^2): what the potential of k-means++ would become.
-///
-/// - Parameters:
-///   - weights: one for each point.
-///   - distances: to the nearest centre so far; 0 past the end of the points.
-public func vectorKMeansPotential(
-    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
-    _ weights: UnsafePointer<Float>, _ distances: UnsafePointer<Float>, _ candidate: UnsafePointer<Float>
-) -> Double {
-    switch dim {
-    case 2: potentialPoints(points, stride, start, end, 2, weights, distances, candidate)
-    case 4: potentialPoints(points, stride, start, end, 4, weights, distances, candidate)
-    case 8: potentialPoints(points, stride, start, end, 8, weights, distances, candidate)
-    default: potentialPoints(points, stride, start, end, dim, weights, distances, candidate)
-    }
-}
-
-@inline(__always)
-func potentialPoints(
-    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
-    _ weights: UnsafePointer<Float>, _ distances: UnsafePointer<Float>, _ candidate: UnsafePointer<Float>
-) -> Double {
-    var sum = SIMD8<Float>(repeating: 0)
-    var i = start
-    while i < end {
-        var nearest = squaredDistances(points, stride, i, dim, candidate)
-        let old = eight(distances, i)
-        nearest.replace(with: old, where: old .< nearest)
-        sum += eight(weights, i) * nearest
-        i &+= 8
-    }
-    return total(sum)
-}
-
-/// Lowers the distances of a range to those to a new centre.
-///
-/// - Returns: the sum of weight * distance over the range.
-public func vectorKMeansLower(
-    _ points: UnsafePointer<Float>, _ stride: Int, _ start: Int, _ end: Int, _ dim: Int,
-    _ weights: UnsafePointer<Float>, _ distances: UnsafeMutablePointer<Float>, _ centre: UnsafePointer<Float>
-) -> Double {
-    var sum = SIMD8<Float>(repeating: 0)
-    var i = start
-    while i < end {
-        var nearest = squaredDistances(points, stride, i, dim, centre)
-        let old = eight(distances, i)
-        nearest.replace(with: old, where: old .< nearest)
-        UnsafeMutableRawPointer(distances + i).storeBytes(of: nearest, as: SIMD8<Float>.self)
-        sum += eight(weights, i) * nearest
-        i &+= 8
-    }
-    return total(sum)
-}
-
 // MARK: - Improving
 
 /// What each point of a range costs, and what it would cost more without its centroid.
@@ -341,12 +280,32 @@ func gapsOfPoints(
     _ labels: UnsafeMutablePointer<Int32>, _ distances: UnsafeMutablePointer<Float>,
     _ gaps: UnsafeMutablePointer<Float>
 ) {
-    let zero = SIMD8<Float>(repeating: 0)
     var i = start
     while i < end {
-        var best = SIMD8<Float>(repeating: .infinity)
-        var second = best
-        var label = SIMD8<Int32>(repeating: 0)
+        let two = TwoNearest(points, stride, i, dim, centroids, halfNorms, k)
+        let gap = two.second - two.best
+        UnsafeMutableRawPointer(labels + i).storeBytes(of: two.label, as: SIMD8<Int32>.self)
+        UnsafeMutableRawPointer(distances + i).storeBytes(
+            of: two.squaredDistance(two.best), as: SIMD8<Float>.self)
+        UnsafeMutableRawPointer(gaps + i).storeBytes(of: gap + gap, as: SIMD8<Float>.self)
+        i &+= 8
+    }
+}
+
+/// The nearest and the second nearest centroids of 8 points.
+struct TwoNearest {
+    /// |c|^2 / 2 - x . c of both, and the number of the nearest.
+    var best = SIMD8<Float>(repeating: .infinity)
+    var second = SIMD8<Float>(repeating: .infinity)
+    var label = SIMD8<Int32>(repeating: 0)
+    /// |x|^2.
+    var norm = SIMD8<Float>(repeating: 0)
+
+    @inline(__always)
+    init(
+        _ points: UnsafePointer<Float>, _ stride: Int, _ i: Int, _ dim: Int, _ centroids: UnsafePointer<Float>,
+        _ halfNorms: UnsafePointer<Float>, _ k: Int
+    ) {
         var j = 0
         while j < k {
             var score = SIMD8<Float>(repeating: halfNorms[j])
@@ -363,19 +322,19 @@ func gapsOfPoints(
             label.replace(with: SIMD8<Int32>(repeating: Int32(truncatingIfNeeded: j)), where: less)
             j &+= 1
         }
-        var norm = zero
         var d = 0
         while d < dim {
             let x = eight(points, d &* stride &+ i)
             norm += x * x
             d &+= 1
         }
-        var distance = norm + (best + best)
-        distance.replace(with: zero, where: distance .< zero)
-        let gap = second - best
-        UnsafeMutableRawPointer(labels + i).storeBytes(of: label, as: SIMD8<Int32>.self)
-        UnsafeMutableRawPointer(distances + i).storeBytes(of: distance, as: SIMD8<Float>.self)
-        UnsafeMutableRawPointer(gaps + i).storeBytes(of: gap + gap, as: SIMD8<Float>.self)
-        i &+= 8
+    }
+
+    /// |x - c|^2 of a score, at least 0.
+    @inline(__always)
+    func squaredDistance(_ score: SIMD8<Float>) -> SIMD8<Float> {
+        var distance = norm + (score + score)
+        distance.replace(with: SIMD8<Float>(repeating: 0), where: distance .< SIMD8<Float>(repeating: 0))
+        return distance
     }
 }

@@ -5,12 +5,13 @@
 //           Clustering via Lightweight Coresets (2018). Fritzke: The Breathing K-Means Algorithm (2020).
 // Goals     1. The same result for a seed on any number of threads. 2. A mean inertia over seeds no worse than
 //           scikit-learn's `KMeans(k, init="k-means++", n_init=1)`. 3. Time.
-// Method    The points are moved to their mean and scaled by a power of two, and stored in binary32. Of many points
+// Method    The points are moved near their mean and scaled by a power of two, and stored in binary32. Of many points
 //           a weighted sample (half uniform, half by squared distance to the mean) is seeded and improved (breathing);
 //           Lloyd's iteration goes on from its centroids over an even sample of eight times as many, then over all
-//           points, where each step goes beyond the mean. Sums follow the points that change their cluster.
+//           points, where each step goes beyond the mean. Sums follow the points that change their cluster; points whose
+//           nearest centroid cannot have changed are passed over (VectorSlackKernels.swift).
 // Rounding  Labels by binary32 distances; centroids and inertia by binary64 sums over the points as given.
-// Cost      count k dim an iteration. Memory: 4 dim + 16 bytes a point, at most as much again for the samples, and for
+// Cost      count k dim an iteration at most. Memory: 4 dim + 16 bytes a point, at most as much again for the samples, and for
 //           each chunk (at least 4096 and 4 k points) two tables of k (dim + 2) numbers.
 // Differs   scikit-learn seeds from all points, and its result depends on the build of its BLAS. Fewer distinct points
 //           than k are no error: there are as many clusters as distinct points.
@@ -77,12 +78,12 @@ private func search<Element: WeightElement>(
     _ source: VectorSource<Element>, _ options: VectorKMeansOptions, _ pool: WorkPool,
     _ centroids: UnsafeMutablePointer<Double>, _ labels: UnsafeMutablePointer<Int32>
 ) throws(CompressionError) -> VectorKMeansResult {
-    let (prepared, frame) = try source.prepare(options.k, pool)
+    let (prepared, sampling, frame) = try source.prepare(options.k, pool)
     let k = min(options.k, prepared.count)
     let size = max(16_384, 128 * k)
     let samples = [
-        try source.sample(size, prepared, k, options.seed, pool),
-        try source.uniformSample(8 * size, prepared, k, options.seed),
+        try sampling.byDistance(size, k, options.seed, pool),
+        try sampling.evenly(8 * size, k, options.seed, pool),
     ].compactMap(\.self)
     var best: (lloyd: VectorLloyd, clusters: Int, inertia: Double, iterations: Int)?
     let bestLabels = options.starts > 1 ? try VectorMemory<Int32>(prepared.count) : prepared.labels
@@ -131,6 +132,7 @@ private func begin(
 private func seed(
     _ points: VectorPoints, _ k: Int, _ numbers: SeededNumbers, _ pool: WorkPool
 ) throws(CompressionError) -> (VectorLloyd, Int) {
+    points.writeWeights()
     let centres = try VectorMemory<Float>(k * points.dim)
     var seeding = try VectorSeeding(points, numbers, pool)
     let clusters = try seeding.choose(k, centres.base)

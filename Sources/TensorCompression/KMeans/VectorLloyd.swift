@@ -1,3 +1,5 @@
+import CompressionKernels
+
 /// Lloyd's iteration: nearest centroids, then means, until nothing moves much.
 struct VectorLloyd {
     let points: VectorPoints
@@ -13,6 +15,10 @@ struct VectorLloyd {
     /// k rows of `dim` sums and a weight: of all chunks.
     private let totals: VectorMemory<Double>
     private let changed: VectorMemory<Bool>
+    /// Points of each chunk that were looked at.
+    private let looked: VectorMemory<Int32>
+    /// For each chunk, the scratch of `vectorKMeansAssignDue`.
+    private let dueScratch: VectorMemory<UInt8>
     /// Clusters that were given a point of another one.
     private let relocated: VectorMemory<Bool>
 
@@ -26,6 +32,8 @@ struct VectorLloyd {
         sums = try VectorMemory(points.chunkCount * (k * (points.dim + 1) + VectorLloyd.scratch))
         totals = try VectorMemory(k * (points.dim + 1))
         changed = try VectorMemory(points.chunkCount)
+        looked = try VectorMemory(points.chunkCount)
+        dueScratch = try VectorMemory(points.chunkCount * vectorKMeansDueScratch(dim: points.dim))
         relocated = try VectorMemory(k)
     }
 
@@ -40,24 +48,28 @@ struct VectorLloyd {
     /// - Returns: the iterations done.
     func run(_ iterations: Int, _ shift: Double, relaxation: Double = 1) throws(CompressionError) -> Int {
         var done = 0
+        // Slacks cost as much as two iterations, and do without them where weights are added up every time.
+        var slack = iterations > 4 && !points.isWeighted ? SlackState() : nil
         while done < iterations {
             done += 1
             // Labels from before say nothing in the first round: the centroids need not be their means.
-            let hasChanged = assign(done == 1 ? .first : .next)
+            let hasChanged = assign(done == 1 ? .first : .next, &slack)
             // Chunks that were skipped have no labels.
             try pool.checkCancellation("kmeans")
             if !hasChanged, done > 1 {
                 if relaxation == 1 { return done }
-                moveCentroids(1)
+                _ = moveCentroids(1)
                 break
             }
             addChunks()
-            relocateEmptyClusters()
+            if relocateEmptyClusters() { slack?.areKnown = false }
             let isLast = done == iterations || wayToMeans() <= shift
-            moveCentroids(isLast ? 1 : relaxation)
+            let moved = moveCentroids(isLast ? 1 : relaxation)
+            slack?.passed += Float(2 * moved)
             if isLast { break }
         }
-        _ = assign(.last)
+        var none: SlackState?
+        _ = assign(.last, &none)
         try pool.checkCancellation("kmeans")
         return done
     }
@@ -69,7 +81,7 @@ struct VectorLloyd {
             points.measure(start, end, rounded.base)
         }
         var sum = 0.0
-        for i in 0..<points.count { sum += Double(points.weights.base[i]) * Double(points.distances.base[i]) }
+        for i in 0..<points.count { sum += Double(points.weight(i)) * Double(points.distances.base[i]) }
         return sum
     }
 
@@ -90,11 +102,20 @@ struct VectorLloyd {
         case first, next, last
     }
 
+    /// What is known of the slacks of the points.
+    private struct SlackState {
+        var areKnown = false
+        /// Twice the way that the centroids have moved.
+        var passed: Float = 0
+    }
+
     /// - Returns: whether a label changed.
-    private func assign(_ round: Round) -> Bool {
+    private func assign(_ round: Round, _ slack: inout SlackState?) -> Bool {
         roundCentroids()
         let dim = points.dim
         let rowLength = k * (dim + 1)
+        let scratchLength = vectorKMeansDueScratch(dim: dim)
+        let known = slack
         pool.forEach(points.chunkCount) { c in
             let (start, end) = points.chunk(c)
             let row = sums.base + c * (rowLength + VectorLloyd.scratch)
@@ -102,11 +123,26 @@ struct VectorLloyd {
             let keepsSums = !points.isWeighted && round != .last
             if round == .first && keepsSums { for i in start..<end { points.labels.base[i] = -1 } }
             if round == .first || !keepsSums { for s in 0..<rowLength { row[s] = 0 } }
-            changed.base[c] = points.assign(start, end, rounded.base, halfNorms.base, k, keepsSums ? row : nil)
+            if keepsSums, let known {
+                let (due, hasChanged) = points.assignWithSlacks(
+                    start, end, isDue: known.areKnown, rounded.base, halfNorms.base, k, row, known.passed,
+                    dueScratch.base + c * scratchLength)
+                changed.base[c] = hasChanged
+                looked.base[c] = Int32(due)
+            } else {
+                changed.base[c] = points.assign(
+                    start, end, rounded.base, halfNorms.base, k, keepsSums ? row : nil)
+            }
             if points.isWeighted && round != .last { points.accumulate(start, end, row) }
         }
         var any = false
-        for c in 0..<points.chunkCount { any = any || changed.base[c] }
+        var total = 0
+        for c in 0..<points.chunkCount {
+            any = any || changed.base[c]
+            total += Int(looked.base[c])
+        }
+        // Where most points are due, all at once is faster.
+        slack?.areKnown = total <= points.count / 2 || known?.areKnown == false
         return any
     }
 
@@ -121,7 +157,8 @@ struct VectorLloyd {
 
     /// As scikit-learn does: the points farthest from their centroids, one for each empty cluster, become centroids, and
     /// leave the sums of their clusters.
-    private func relocateEmptyClusters() {
+    /// - Returns: whether there was one; `distances` are those of the points then.
+    private func relocateEmptyClusters() -> Bool {
         let dim = points.dim
         var measured = false
         for j in 0..<k { relocated.base[j] = false }
@@ -135,14 +172,14 @@ struct VectorLloyd {
             }
             var far = -1
             var distance: Float = 0
-            for i in 0..<points.count where points.distances.base[i] > distance && points.weights.base[i] > 0 {
+            for i in 0..<points.count where points.distances.base[i] > distance && points.weight(i) > 0 {
                 distance = points.distances.base[i]
                 far = i
             }
-            guard far >= 0 else { return }
+            guard far >= 0 else { return measured }
             relocated.base[j] = true
             points.distances.base[far] = 0
-            let weight = Double(points.weights.base[far])
+            let weight = Double(points.weight(far))
             let target = totals.base + j * (dim + 1)
             let source = totals.base + Int(points.labels.base[far]) * (dim + 1)
             for d in 0...dim {
@@ -151,6 +188,7 @@ struct VectorLloyd {
                 source[d] -= value
             }
         }
+        return measured
     }
 
     /// The sum of squares of what lies between the centroids and the means.
@@ -165,12 +203,19 @@ struct VectorLloyd {
 
     /// Moves the centroids by `relaxation` times the way to the means; relocated ones to the mean. Empty clusters stay where
     /// they are.
-    private func moveCentroids(_ relaxation: Double) {
+    /// - Returns: how far a centroid moved at most.
+    private func moveCentroids(_ relaxation: Double) -> Double {
+        var largest = 0.0
+        var (row, way) = (-1, 0.0)
         forEachMean { place, mean in
             let before = centroids.base[place]
             let isWhole = relaxation == 1 || relocated.base[place / points.dim]
             centroids.base[place] = isWhole ? mean : before + relaxation * (mean - before)
+            if place / points.dim != row { (row, way) = (place / points.dim, 0) }
+            way += (centroids.base[place] - before) * (centroids.base[place] - before)
+            largest = max(largest, way)
         }
+        return largest.squareRoot()
     }
 
     private func forEachMean(_ body: (Int, Double) -> Void) {

@@ -4,28 +4,15 @@ import CompressionKernels
 import CompressionKernelsV3
 #endif
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
-
 /// Memory that is zero at first and freed with the object; running out of it is an error, not the end of the process.
 final class VectorMemory<Element: BitwiseCopyable>: @unchecked Sendable {
     let base: UnsafeMutablePointer<Element>
+    private let memory: Scratch<Element>
 
     init(_ count: Int) throws(CompressionError) {
-        guard let memory = calloc(max(count, 1), MemoryLayout<Element>.stride) else {
-            throw CompressionError(
-                kind: .outOfMemory,
-                message: "[kmeans] out of memory: \(count) * \(MemoryLayout<Element>.stride) bytes")
-        }
-        base = memory.bindMemory(to: Element.self, capacity: max(count, 1))
+        memory = try Scratch(zeroed: count, operation: "kmeans")
+        base = memory.pointer
     }
-
-    deinit { free(base) }
 }
 
 /// Points of vector k-means by component, with what Lloyd's iteration keeps for each of them.
@@ -38,7 +25,7 @@ final class VectorPoints: @unchecked Sendable {
     /// Distance between components: `count` rounded up to a multiple of 16.
     let stride: Int
     let planes: VectorMemory<Float>
-    /// One for each point; 0 past the last.
+    /// One for each point; 0 past the last. Where all are 1 they are only written by `writeWeights`.
     let weights: VectorMemory<Float>
     /// Whether a weight is not 1.
     let isWeighted: Bool
@@ -60,7 +47,15 @@ final class VectorPoints: @unchecked Sendable {
         weights = try VectorMemory(stride)
         labels = try VectorMemory(stride)
         distances = try VectorMemory(stride)
-        for i in 0..<stride { labels.base[i] = -1 }
+    }
+
+    /// The weight of a point, whether it is written or not.
+    @inline(__always)
+    func weight(_ index: Int) -> Float { isWeighted ? weights.base[index] : 1 }
+
+    /// For what reads `weights`: seeding and breathing, which see few points as a rule.
+    func writeWeights() {
+        if !isWeighted { for i in 0..<count { weights.base[i] = 1 } }
     }
 
     @inline(__always)
@@ -150,5 +145,45 @@ extension VectorPoints {
         #endif
         CompressionKernels.vectorKMeansGaps(
             planes.base, stride, start, end, dim, centroids, halfNorms, k, labels.base, distances.base, gaps)
+    }
+
+    func addUpMasses(_ start: Int, _ end: Int, _ masses: UnsafeMutablePointer<Double>) {
+        let weights = isWeighted ? UnsafePointer(weights.base) : nil
+        #if arch(x86_64)
+        if usesV3Kernels {
+            CompressionKernelsV3.vectorKMeansMasses(planes.base, stride, start, end, dim, weights, masses)
+            return
+        }
+        #endif
+        CompressionKernels.vectorKMeansMasses(planes.base, stride, start, end, dim, weights, masses)
+    }
+
+    /// - Parameter isDue: only the points whose slack is not above `passed`.
+    /// - Returns: how many points were looked at, and whether a label changed. The slacks are in `distances`.
+    func assignWithSlacks(
+        _ start: Int, _ end: Int, isDue: Bool, _ centroids: UnsafePointer<Float>, _ halfNorms: UnsafePointer<Float>,
+        _ k: Int, _ sums: UnsafeMutablePointer<Double>, _ passed: Float, _ scratch: UnsafeMutableRawPointer
+    ) -> (due: Int, hasChanged: Bool) {
+        let (p, l, s) = (planes.base, labels.base, distances.base)
+        #if arch(x86_64)
+        if usesV3Kernels {
+            return isDue
+                ? CompressionKernelsV3.vectorKMeansAssignDue(
+                    p, stride, start, end, dim, centroids, halfNorms, k, l, sums, s, passed, scratch)
+                : (
+                    end - start,
+                    CompressionKernelsV3.vectorKMeansAssignWithSlacks(
+                        p, stride, start, end, dim, centroids, halfNorms, k, l, sums, s, passed)
+                )
+        }
+        #endif
+        return isDue
+            ? CompressionKernels.vectorKMeansAssignDue(
+                p, stride, start, end, dim, centroids, halfNorms, k, l, sums, s, passed, scratch)
+            : (
+                end - start,
+                CompressionKernels.vectorKMeansAssignWithSlacks(
+                    p, stride, start, end, dim, centroids, halfNorms, k, l, sums, s, passed)
+            )
     }
 }

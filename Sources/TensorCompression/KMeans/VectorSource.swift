@@ -2,6 +2,7 @@ import CompressionKernels
 
 /// How the points were moved and scaled: stored = (given * scale.0 * scale.1) - mean.
 struct VectorFrame {
+    /// About the mean.
     let mean: VectorMemory<Double>
     let scale: (Double, Double)
     /// The mean over components of the variance, in the stored units, without weights.
@@ -39,41 +40,71 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
 
     // MARK: - Before
 
-    /// The points by component in binary32, moved and scaled, with weights of at most 1.
-    func prepare(_ k: Int, _ pool: WorkPool) throws(CompressionError) -> (VectorPoints, VectorFrame) {
+    /// The points by component in binary32, moved and scaled, with weights of at most 1; what samples are drawn by; and the
+    /// frame.
+    func prepare(_ k: Int, _ pool: WorkPool) throws(CompressionError) -> (VectorPoints, VectorSampling, VectorFrame) {
         let points = try VectorPoints(count, dim, min(k, count), isWeighted: weights != nil)
+        let sampling = try VectorSampling(points)
         let scale = try powersOfTwo(points, pool)
-        let mean = try VectorMemory<Double>(dim)
-        let sums = try VectorMemory<Double>(points.chunkCount * dim)
-        pool.forEach(points.chunkCount) { c in
-            let (start, end) = points.chunk(c)
-            let row = sums.base + c * dim
-            for i in start..<end { for d in 0..<dim { row[d] += value(i * dim + d) * scale.0 * scale.1 } }
-        }
-        for c in 0..<points.chunkCount { for d in 0..<dim { mean.base[d] += sums.base[c * dim + d] } }
-        for d in 0..<dim { mean.base[d] /= Double(count) }
-        let squares = try VectorMemory<Double>(points.chunkCount)
+        let mean = try approximateMean(scale)
+        // For each chunk the sums of the components of what is stored, and of their squares.
+        let sums = try VectorMemory<Double>(points.chunkCount * 2 * dim)
         var largestWeight = 0.0
         if let weights { for i in 0..<count { largestWeight = max(largestWeight, weights[i]) } }
         pool.forEach(points.chunkCount) { c in
             let (start, end) = points.chunk(c)
-            for d in 0..<dim {
-                let plane = points.planes.base + d * points.stride
-                var sum = 0.0
-                for i in start..<end {
-                    let moved = value(i * dim + d) * scale.0 * scale.1 - mean.base[d]
-                    plane[i] = Float(moved)
-                    sum += moved * moved
-                }
-                squares.base[c] += sum
-            }
-            for i in start..<end { points.weights.base[i] = weights.map { Float($0[i] / largestWeight) } ?? 1 }
+            if let weights { for i in start..<end { points.weights.base[i] = Float(weights[i] / largestWeight) } }
+            store(start, end, points, scale, mean.base, sums.base + c * 2 * dim)
+            sampling.addUp(start, end)
         }
         try pool.checkCancellation("kmeans")
-        var sum = 0.0
-        for c in 0..<points.chunkCount { sum += squares.base[c] }
-        let variance = sum / Double(count) / Double(dim)
-        return (points, VectorFrame(mean: mean, scale: scale, meanVariance: variance))
+        var variance = 0.0
+        for d in 0..<dim {
+            var (sum, squares) = (0.0, 0.0)
+            for c in 0..<points.chunkCount {
+                sum += sums.base[(2 * c) * dim + d]
+                squares += sums.base[(2 * c + 1) * dim + d]
+            }
+            variance += squares / Double(count) - (sum / Double(count)) * (sum / Double(count))
+        }
+        let meanVariance = max(0, variance / Double(dim))
+        return (points, sampling, VectorFrame(mean: mean, scale: scale, meanVariance: meanVariance))
+    }
+
+    /// Of at most 8,192 points that lie evenly: near enough to subtract.
+    private func approximateMean(_ scale: (Double, Double)) throws(CompressionError) -> VectorMemory<Double> {
+        let mean = try VectorMemory<Double>(dim)
+        let used = min(count, 8192)
+        for t in 0..<used {
+            let place = t * count / used * dim
+            for d in 0..<dim { mean.base[d] += value(place + d) * scale.0 * scale.1 }
+        }
+        for d in 0..<dim { mean.base[d] /= Double(used) }
+        return mean
+    }
+
+    private func store(
+        _ start: Int, _ end: Int, _ points: VectorPoints, _ scale: (Double, Double), _ mean: UnsafePointer<Double>,
+        _ sums: UnsafeMutablePointer<Double>
+    ) {
+        var first = start
+        while first < end {
+            let last = min(first + 256, end)
+            for d in 0..<dim {
+                let plane = points.planes.base + d * points.stride
+                let shift = mean[d]
+                var (sum, squares) = (0.0, 0.0)
+                for i in first..<last {
+                    let moved = value(i * dim + d) * scale.0 * scale.1 - shift
+                    plane[i] = Float(moved)
+                    sum += moved
+                    squares += moved * moved
+                }
+                sums[d] += sum
+                sums[dim + d] += squares
+            }
+            first = last
+        }
     }
 
     /// Two powers of two whose product brings the largest magnitude to between 1 and 2.
@@ -103,84 +134,6 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
             Double(sign: .plus, exponent: half, significand: 1),
             Double(sign: .plus, exponent: exponent - half, significand: 1)
         )
-    }
-
-    /// A weighted sample, or nil where there are less than twice as many points. Points are drawn with probability 1/2
-    /// uniform and 1/2 by weight times squared distance to the mean, and weighted by the inverse.
-    func sample(
-        _ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64, _ pool: WorkPool
-    ) throws(CompressionError) -> VectorPoints? {
-        guard points.count >= 2 * size else { return nil }
-        let masses = try VectorMemory<Double>(2 * points.chunkCount)
-        pool.forEach(points.chunkCount) { c in
-            forEachMass(points, c) { weight, distance, _ in
-                masses.base[2 * c] += weight
-                masses.base[2 * c + 1] += distance
-            }
-        }
-        var (totalWeight, totalDistance) = (0.0, 0.0)
-        for c in 0..<points.chunkCount {
-            totalWeight += masses.base[2 * c]
-            totalDistance += masses.base[2 * c + 1]
-        }
-        guard totalDistance > 0 else { return nil }
-        let factor = (weight: 0.5 / totalWeight, distance: 0.5 / totalDistance)
-        // The shares of the points of all chunks before; all add up to 1.
-        let passed = try VectorMemory<Double>(points.chunkCount + 1)
-        for c in 0..<points.chunkCount {
-            passed.base[c + 1] =
-                passed.base[c] + masses.base[2 * c] * factor.weight + masses.base[2 * c + 1] * factor.distance
-        }
-        passed.base[points.chunkCount] = .infinity
-        let draw = try VectorDraw(size, points, k, seed)
-        pool.forEach(points.chunkCount) { c in
-            var sum = passed.base[c]
-            let end = passed.base[c + 1]
-            var cursor = draw.cursor(from: sum)
-            var last = (index: -1, inverse: 0.0)
-            forEachMass(points, c) { weight, distance, i in
-                let share = weight * factor.weight + distance * factor.distance
-                guard share > 0 else { return }
-                sum += share
-                last = (i, weight / share)
-                if cursor.mark < sum { cursor.take(i, weight / share, below: min(sum, end)) }
-            }
-            // What rounding of the sums left over.
-            if last.index >= 0 { cursor.take(last.index, last.inverse, below: end) }
-        }
-        return draw.sample
-    }
-
-    /// Points drawn evenly, one from each of `size` equal stretches, with their weights; nil as above.
-    func uniformSample(
-        _ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64
-    ) throws(CompressionError) -> VectorPoints? {
-        guard points.count >= 2 * size else { return nil }
-        let sample = try VectorPoints(size, dim, k, isWeighted: points.isWeighted)
-        var numbers = SeededNumbers(seed ^ 0x2545_f491_4f6c_dd1d)
-        for t in 0..<size {
-            let place = min(points.count - 1, Int((Double(t) + numbers.unit()) * Double(points.count) / Double(size)))
-            for d in 0..<dim {
-                sample.planes.base[d * sample.stride + t] = points.planes.base[d * points.stride + place]
-            }
-            sample.weights.base[t] = points.weights.base[place]
-        }
-        return sample
-    }
-
-    /// Weight, weight times squared distance to the mean, and index of each point of a chunk.
-    @inline(__always)
-    private func forEachMass(_ points: VectorPoints, _ chunk: Int, _ body: (Double, Double, Int) -> Void) {
-        let (start, end) = points.chunk(chunk)
-        for i in start..<end {
-            var norm = 0.0
-            for d in 0..<dim {
-                let x = Double(points.planes.base[d * points.stride + i])
-                norm += x * x
-            }
-            let weight = Double(points.weights.base[i])
-            body(weight, weight * norm, i)
-        }
     }
 
     // MARK: - After
@@ -243,59 +196,5 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
         var inertia = 0.0
         for c in 0..<points.chunkCount { inertia += inertias.base[c] }
         return (clusterCount, inertia)
-    }
-}
-
-/// A sample as it is drawn: place t takes the point where the shares of the points add up to mark t, (t + u) / size with a
-/// random u from 0 to 1.
-private struct VectorDraw: @unchecked Sendable {
-    let sample: VectorPoints
-    private let points: VectorPoints
-    private let marks: VectorMemory<Double>
-
-    init(_ size: Int, _ points: VectorPoints, _ k: Int, _ seed: UInt64) throws(CompressionError) {
-        self.points = points
-        sample = try VectorPoints(size, points.dim, k, isWeighted: true)
-        marks = try VectorMemory(size)
-        var numbers = SeededNumbers(seed ^ 0x5851_f42d_4c95_7f2d)
-        for t in 0..<size { marks.base[t] = (Double(t) + numbers.unit()) / Double(size) }
-    }
-
-    /// At the first place whose mark is not below `least`.
-    func cursor(from least: Double) -> Cursor {
-        var (low, high) = (0, sample.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if marks.base[middle] < least { low = middle + 1 } else { high = middle }
-        }
-        return Cursor(
-            place: low, count: sample.count, dim: points.dim, marks: marks.base, source: points.planes.base,
-            sourceStride: points.stride, target: sample.planes.base, targetStride: sample.stride,
-            weights: sample.weights.base)
-    }
-
-    /// Pointers only: threads that count references to the same object wait for each other.
-    struct Cursor {
-        var place: Int
-        let count: Int
-        let dim: Int
-        let marks: UnsafeMutablePointer<Double>
-        let source: UnsafeMutablePointer<Float>
-        let sourceStride: Int
-        let target: UnsafeMutablePointer<Float>
-        let targetStride: Int
-        let weights: UnsafeMutablePointer<Float>
-
-        /// Of the place that is next, infinite past the last.
-        var mark: Double { place < count ? marks[place] : .infinity }
-
-        /// Fills the places whose marks are below `limit` with a point; `inverse` is its weight by its share.
-        mutating func take(_ index: Int, _ inverse: Double, below limit: Double) {
-            while mark < limit {
-                for d in 0..<dim { target[d * targetStride + place] = source[d * sourceStride + index] }
-                weights[place] = Float(inverse)
-                place += 1
-            }
-        }
     }
 }

@@ -10,7 +10,7 @@ import Darwin
 /// memory is an error and not the end of the process.
 ///
 /// Large memory comes from the system and goes back to it at once: allocators keep what one thread has freed for that
-/// thread, and the next weight may be another's.
+/// thread, and the next weight may be another's. Zeroed memory does so earlier, because the system's pages are zero.
 struct Scratch<Element: BitwiseCopyable>: ~Copyable {
     let pointer: UnsafeMutablePointer<Element>
     let count: Int
@@ -28,7 +28,7 @@ struct Scratch<Element: BitwiseCopyable>: ~Copyable {
 
     private init(_ count: Int, isZeroed: Bool, _ operation: String) throws(CompressionError) {
         let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
-        let isMapped = bytes >= 8 << 20
+        let isMapped = bytes >= (isZeroed ? 1 : 8) << 20
         guard !overflow, let memory = isMapped ? mappedMemory(bytes) : heapMemory(bytes) else {
             throw CompressionError(
                 kind: .outOfMemory,
@@ -59,7 +59,12 @@ private func mappedMemory(_ bytes: Int) -> UnsafeMutableRawPointer? {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS
     #endif
     let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
-    return memory == MAP_FAILED ? nil : memory
+    guard memory != MAP_FAILED else { return nil }
+    #if !canImport(Darwin)
+    // Large pages are fewer to ask for and to find.
+    if bytes >= 4 << 20 { madvise(memory, bytes, MADV_HUGEPAGE) }
+    #endif
+    return memory
 }
 
 /// A pointer that pieces of a parallel loop share; each writes its own places.
