@@ -123,7 +123,9 @@ final class WorkPoolTests: XCTestCase {
                 }
             }
             opener.start()
-            pool.forEachAdmitted(20) { $0 < room.load(ordering: .sequentiallyConsistent) } _: { _ in
+            pool.forEachAdmitted(20) {
+                $0 < room.load(ordering: .sequentiallyConsistent)
+            } _: { _ in
                 ran.wrappingAdd(1, ordering: .relaxed)
             }
             XCTAssertEqual(ran.load(ordering: .relaxed), 20)
@@ -139,7 +141,11 @@ final class WorkPoolTests: XCTestCase {
                 pool.reconsider()
             }
             opener.start()
-            pool.forEachAdmitted(20) { _ in false } _: { _ in XCTFail("not admitted") }
+            pool.forEachAdmitted(20) { _ in
+                false
+            } _: { _ in
+                XCTFail("not admitted")
+            }
         }
     }
 

@@ -86,7 +86,7 @@ final class CompressionRun {
             let failure = compressAll(context, flight, writing)
             do {
                 try writing.finish(writing: failure == nil)
-            } catch where failure.map(Self.isCancelled) ?? true {
+            } catch  where failure.map(Self.isCancelled) ?? true {
                 // An error on either side cancels the other, and is the cause.
                 throw error
             } catch {}
@@ -109,7 +109,9 @@ final class CompressionRun {
         let (jobs, subjects) = (plan.jobs, plan.subjects)
         let failures = ResultSlots<(any Error)?>(jobs.count, empty: nil)
         if let first = jobs.first { prefetch(first, subjects) }
-        context.pool.forEachAdmitted(jobs.count) { flight.begin(jobs[$0].byteCount) } _: { number in
+        context.pool.forEachAdmitted(jobs.count) {
+            flight.begin(jobs[$0].byteCount)
+        } _: { number in
             let job = jobs[number]
             prepareMemory(job, context, flight)
             if number + 1 < jobs.count { prefetch(jobs[number + 1], subjects) }
