@@ -37,15 +37,19 @@ final class OrderedWriterTests: XCTestCase {
         for background in [true, false] {
             let stopped = Atomic<Int>(0)
             let seen = Seen()
+            let heard = Seen()
             let writer = try OrderedWriter<Int>(background: background) {
                 stopped.add(1, ordering: .sequentiallyConsistent)
             } take: {
                 if $0 == 3 { throw Refused() }
                 seen.pieces.append($0)
+            } taken: {
+                heard.pieces.append($0)
             }
             for piece in 0..<100 { writer.hand(piece, number: piece) }
             XCTAssertThrowsError(try writer.finish()) { XCTAssertTrue($0 is Refused) }
             XCTAssertEqual(seen.pieces, [0, 1, 2])
+            XCTAssertEqual(heard.pieces, [0, 1, 2, 3])
             XCTAssertEqual(stopped.load(ordering: .sequentiallyConsistent), 1)
         }
     }

@@ -41,6 +41,22 @@ final class WeightFlightTests: XCTestCase {
         XCTAssertTrue(flight.begin(1))
     }
 
+    func testEachWeightIsReadAheadOnce() {
+        let flight = WeightFlight()
+        let sizes = [1, 20, 1, 1, 8, 8, 8, 1, 40, 1].map { $0 * mebibyte }
+        var read: [Int] = []
+        for number in sizes.indices {
+            let ahead = flight.readAhead(number, count: sizes.count) { sizes[$0] }
+            XCTAssertTrue(ahead.isEmpty || ahead.lowerBound > number)
+            read += ahead
+            // The next one at least, and no more than the limit beside it.
+            XCTAssertTrue(number == sizes.count - 1 || read.contains(number + 1))
+            let waiting = read.filter { $0 > number }.reduce(0) { $0 + sizes[$1] }
+            XCTAssertLessThanOrEqual(waiting, max(16 * mebibyte, number + 1 < sizes.count ? sizes[number + 1] : 0))
+        }
+        XCTAssertEqual(read, Array(1..<sizes.count))
+    }
+
     func testCleanups() {
         let flight = WeightFlight()
         let due = (0..<64).map { _ in flight.isCleanupDue(mebibyte) }

@@ -77,6 +77,48 @@ final class WorkPoolTests: XCTestCase {
         }
     }
 
+    func testLoopsThatHaveEndedAreForgotten() {
+        for threads in [1, 2, 8] {
+            let pool = WorkPool(threads: threads)
+            pool.forEach(20) { _ in
+                for _ in 0..<50 { pool.forEach(3) { _ in } }
+            }
+            pool.forEachAdmitted(20) { _ in
+                true
+            } _: { _ in
+                pool.forEach(2) { _ in }
+            }
+            XCTAssertEqual(pool.loopCount, 0)
+        }
+    }
+
+    /// The thread that has no piece of its own takes one of two that wait for each other.
+    func testThreadsThatWaitHelp() {
+        let pool = WorkPool(threads: 2)
+        for _ in 0..<20 {
+            let running = Atomic<Bool>(false)
+            let arrived = Atomic<Int>(0)
+            let met = Atomic<Int>(0)
+            pool.forEachAdmitted(2) { _ in
+                running.compareExchange(
+                    expected: false, desired: true, ordering: .relaxed
+                ).exchanged
+            } _: { _ in
+                arrived.store(0, ordering: .sequentiallyConsistent)
+                pool.forEach(2) { _ in
+                    arrived.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                    let end = Date().addingTimeInterval(10)
+                    while arrived.load(ordering: .sequentiallyConsistent) < 2, Date() < end { usleep(10) }
+                    if arrived.load(ordering: .sequentiallyConsistent) == 2 {
+                        met.wrappingAdd(1, ordering: .relaxed)
+                    }
+                }
+                running.store(false, ordering: .relaxed)
+            }
+            XCTAssertEqual(met.load(ordering: .relaxed), 4)
+        }
+    }
+
     /// At most two pieces at a time, though there are more threads; the others help with the loops inside.
     func testAdmission() {
         for threads in [1, 2, 3, 8] {

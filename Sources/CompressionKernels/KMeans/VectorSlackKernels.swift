@@ -190,6 +190,12 @@ func assignGathered(
     _ points: UnsafePointer<Float>, _ stride: Int, _ dim: Int, _ centroids: UnsafePointer<Float>,
     _ halfNorms: UnsafePointer<Float>, _ k: Int, _ passed: Float, _ count: Int, _ memory: DueScratch
 ) {
+    // Eight at a time: what is missing in the last eight is any point.
+    var missing = count
+    while missing & 7 != 0 {
+        memory.places[missing] = memory.places[0]
+        missing &+= 1
+    }
     var t = 0
     while t < count {
         let places = memory.places + t

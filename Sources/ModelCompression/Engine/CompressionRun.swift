@@ -102,7 +102,7 @@ final class CompressionRun {
     private typealias FinishedJob = (number: Int, result: JobResult)
 
     /// The writing thread alone uses the plan's answers, the records and the rewrite meanwhile.
-    /// - Returns: what ended it early: the first error that is neither a declined weight nor the cancellation it caused.
+    /// - Returns: what ended it early: the first error that is neither a declined weight nor a cancellation, or else that.
     private func compressAll(
         _ context: EncodingContext, _ flight: WeightFlight, _ writing: OrderedWriter<FinishedJob>
     ) -> (any Error)? {
@@ -114,7 +114,9 @@ final class CompressionRun {
         } _: { number in
             let job = jobs[number]
             prepareMemory(job, context, flight)
-            if number + 1 < jobs.count { prefetch(jobs[number + 1], subjects) }
+            for next in flight.readAhead(number, count: jobs.count, bytes: { jobs[$0].byteCount }) {
+                prefetch(jobs[next], subjects)
+            }
             let subject = subjects[job.subjects[0]]
             let begin = monotonicSeconds()
             let result = JobResult {
@@ -130,7 +132,7 @@ final class CompressionRun {
             writing.hand((number, result), number: number)
         }
         let found = failures.values.compactMap { $0 }
-        return found.first { !Self.isCancelled($0) } ?? found.first
+        return found.first { !Self.isCancelled($0) } ?? (found.isEmpty ? nil : Self.cancelled)
     }
 
     /// Gives back what the weights before this one have left.

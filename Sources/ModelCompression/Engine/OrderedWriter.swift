@@ -17,7 +17,8 @@ final class OrderedWriter<Piece>: @unchecked Sendable {
     /// - Parameters:
     ///   - background: false takes every piece at once, on the caller's thread; they must come in order then.
     ///   - take: runs on one thread at a time.
-    ///   - taken: hears the number of every piece that was taken, or could not be, after the piece is released.
+    ///   - taken: hears the number of every piece that was given to `take`, on a background thread after the piece is
+    ///     released. Pieces that are dropped after an error are not heard of.
     init(
         background: Bool, stop: @escaping @Sendable () -> Void, take: @escaping (Piece) throws -> Void,
         taken: @escaping (Int) -> Void = { _ in }

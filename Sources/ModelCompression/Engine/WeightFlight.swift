@@ -1,7 +1,9 @@
 /// Which weights may begin: bounds the dense bytes of those that are compressed and of those that wait to be written.
-/// A weight that exceeds a limit begins when there is nothing else.
+/// A weight that exceeds a limit begins when there is nothing else. And which should be read ahead.
 final class WeightFlight: @unchecked Sendable {
     private let monitor = Monitor()
+    private var ahead = 0
+    private var bytesAhead = 0
     private var compressing = 0
     private var waiting = 0
     private var sinceCleanup = 0
@@ -31,6 +33,25 @@ final class WeightFlight: @unchecked Sendable {
 
     func written(_ bytes: Int) {
         monitor.locked { waiting -= bytes }
+    }
+
+    /// Weights that the disk should read now that one begins: the next `compressingLimit` bytes, at least one weight, and
+    /// each only once.
+    /// - Parameter bytes: of each weight.
+    func readAhead(_ number: Int, count: Int, bytes: (Int) -> Int) -> Range<Int> {
+        monitor.locked {
+            if ahead <= number {
+                (ahead, bytesAhead) = (number + 1, 0)
+            } else {
+                bytesAhead = max(0, bytesAhead - bytes(number))
+            }
+            let first = ahead
+            while ahead < count, bytesAhead == 0 || bytesAhead + bytes(ahead) <= Self.compressingLimit {
+                bytesAhead += bytes(ahead)
+                ahead += 1
+            }
+            return first..<ahead
+        }
     }
 
     /// True for the weights before which memory should be given back: about every `compressingLimit` bytes.

@@ -11,7 +11,7 @@
 //           points, where each step goes beyond the mean. Sums follow the points that change their cluster; points whose
 //           nearest centroid cannot have changed are passed over (VectorSlackKernels.swift).
 // Rounding  Labels by binary32 distances; centroids and inertia by binary64 sums over the points as given.
-// Cost      count k dim an iteration at most. Memory: 4 dim + 16 bytes a point, at most as much again for the samples, and for
+// Cost      count k dim an iteration, less as centroids come to rest. Memory: 4 dim + 16 bytes a point, at most as much again for the samples, and for
 //           each chunk (at least 4096 and 4 k points) two tables of k (dim + 2) numbers.
 // Differs   scikit-learn seeds from all points, and its result depends on the build of its BLAS. Fewer distinct points
 //           than k are no error: there are as many clusters as distinct points.

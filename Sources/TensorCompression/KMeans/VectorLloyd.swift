@@ -57,12 +57,12 @@ struct VectorLloyd {
             // Chunks that were skipped have no labels.
             try pool.checkCancellation("kmeans")
             if !hasChanged, done > 1 {
-                if relaxation == 1 { return done }
+                if relaxation == 1, slack == nil { return done }
                 _ = moveCentroids(1)
                 break
             }
             addChunks()
-            if relocateEmptyClusters() { slack?.areKnown = false }
+            if relocateEmptyClusters() { slack?.pause() }
             let isLast = done == iterations || wayToMeans() <= shift
             let moved = moveCentroids(isLast ? 1 : relaxation)
             slack?.passed += Float(2 * moved)
@@ -107,6 +107,16 @@ struct VectorLloyd {
         var areKnown = false
         /// Twice the way that the centroids have moved.
         var passed: Float = 0
+        /// Rounds that do without slacks, from now on and when next they are of no use.
+        var pauses = 0
+        private var nextPauses = 1
+
+        /// Slacks cost more than they save, or are lost: do without for a while, twice as long each time.
+        mutating func pause() {
+            areKnown = false
+            pauses = nextPauses
+            nextPauses = min(2 * nextPauses, 64)
+        }
     }
 
     /// - Returns: whether a label changed.
@@ -123,7 +133,7 @@ struct VectorLloyd {
             let keepsSums = !points.isWeighted && round != .last
             if round == .first && keepsSums { for i in start..<end { points.labels.base[i] = -1 } }
             if round == .first || !keepsSums { for s in 0..<rowLength { row[s] = 0 } }
-            if keepsSums, let known {
+            if keepsSums, let known, known.pauses == 0 {
                 let (due, hasChanged) = points.assignWithSlacks(
                     start, end, isDue: known.areKnown, rounded.base, halfNorms.base, k, row, known.passed,
                     dueScratch.base + c * scratchLength)
@@ -141,8 +151,15 @@ struct VectorLloyd {
             any = any || changed.base[c]
             total += Int(looked.base[c])
         }
-        // Where most points are due, all at once is faster.
-        slack?.areKnown = total <= points.count / 2 || known?.areKnown == false
+        if let known {
+            if known.pauses > 0 {
+                slack?.pauses -= 1
+            } else if !known.areKnown {
+                slack?.areKnown = true
+            } else if total > points.count / 2 {
+                slack?.pause()
+            }
+        }
         return any
     }
 

@@ -45,26 +45,16 @@ struct VectorSampling: @unchecked Sendable {
             let limit = passed.base[c + 1]
             let point = PointReader(points)
             var cursor = draw.cursor(from: sum)
-            var last = (index: -1, inverse: 0.0)
+            var last = 0..<0
             forEachBlock(points.chunk(c)) { block, start, end in
                 let share = blocks[2 * block] * factor.weight + blocks[2 * block + 1] * factor.distance
-                let before = sum
+                guard share > 0 else { return }
+                last = start..<end
+                point.take(start..<end, factor, from: sum, to: min(sum + share, limit), &cursor)
                 sum += share
-                guard share > 0, cursor.mark < min(sum, limit) else { return }
-                var within = before
-                let norms = point.norms(start)
-                for i in start..<end {
-                    let weight = point.weight(i)
-                    let share = weight * factor.weight + weight * Double(norms[i - start]) * factor.distance
-                    guard share > 0 else { continue }
-                    within += share
-                    last = (i, weight / share)
-                    if cursor.mark < within { cursor.take(i, weight / share, below: min(within, limit)) }
-                }
-                // What rounding of the sums left over.
-                if last.index >= start { cursor.take(last.index, last.inverse, below: min(sum, limit)) }
             }
-            if last.index >= 0 { cursor.take(last.index, last.inverse, below: limit) }
+            // What rounding of the sums left over.
+            point.take(last, factor, from: limit, to: limit, &cursor)
         }
         return draw.sample
     }
@@ -80,7 +70,9 @@ struct VectorSampling: @unchecked Sendable {
         pool.forEach(sample.chunkCount) { c in
             let (start, end) = sample.chunk(c)
             let places = chosen.base
-            var numbers = SeededNumbers((seed ^ 0x2545_f491_4f6c_dd1d) &+ UInt64(c) &* 0x9e37_79b9_7f4a_7c15)
+            // The stream of each chunk begins at a number of its own, not at the next of the chunk before.
+            var beginnings = SeededNumbers((seed ^ 0x2545_f491_4f6c_dd1d) &+ UInt64(c))
+            var numbers = SeededNumbers(beginnings.next())
             for t in start..<end {
                 places[t] = Int32(min(points.count - 1, Int((Double(t) + numbers.unit()) * stretch)))
             }
@@ -124,6 +116,27 @@ private struct PointReader {
 
     @inline(__always)
     func weight(_ index: Int) -> Double { weights.map { Double($0[index]) } ?? 1 }
+
+    /// Hands a cursor the points of a block where its marks lie in their shares, which add up to `end` less `begin` but for
+    /// rounding; what that leaves over goes to the last point.
+    @inline(__always)
+    func take(
+        _ block: Range<Int>, _ factor: (weight: Double, distance: Double), from begin: Double, to end: Double,
+        _ cursor: inout VectorDraw.Cursor
+    ) {
+        guard cursor.mark < end, !block.isEmpty else { return }
+        let norms = norms(block.lowerBound)
+        var (sum, last, lastInverse) = (begin, -1, 0.0)
+        for i in block {
+            let weight = weight(i)
+            let share = weight * factor.weight + weight * Double(norms[i - block.lowerBound]) * factor.distance
+            guard share > 0 else { continue }
+            sum += share
+            (last, lastInverse) = (i, weight / share)
+            if cursor.mark < min(sum, end), begin < end { cursor.take(i, lastInverse, below: min(sum, end)) }
+        }
+        if last >= 0 { cursor.take(last, lastInverse, below: end) }
+    }
 
     /// Squared distances to the origin of the 16 points of a block.
     @inline(__always)

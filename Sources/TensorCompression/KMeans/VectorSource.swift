@@ -71,12 +71,14 @@ struct VectorSource<Element: WeightElement>: @unchecked Sendable {
         return (points, sampling, VectorFrame(mean: mean, scale: scale, meanVariance: meanVariance))
     }
 
-    /// Of at most 8,192 points that lie evenly: near enough to subtract.
+    /// Of at most 8,192 points, one at random from each of equal stretches: near enough to subtract.
     private func approximateMean(_ scale: (Double, Double)) throws(CompressionError) -> VectorMemory<Double> {
         let mean = try VectorMemory<Double>(dim)
         let used = min(count, 8192)
+        var numbers = SeededNumbers(0x1405_7b7e_f767_814f)
         for t in 0..<used {
-            let place = t * count / used * dim
+            let stretch = t * count / used..<(t + 1) * count / used
+            let place = (stretch.lowerBound + Int(numbers.unit() * Double(stretch.count))) * dim
             for d in 0..<dim { mean.base[d] += value(place + d) * scale.0 * scale.1 }
         }
         for d in 0..<dim { mean.base[d] /= Double(used) }

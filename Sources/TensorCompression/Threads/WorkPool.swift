@@ -12,7 +12,8 @@ import Darwin
 ///
 /// `forEach` runs a closure for every index of a range; the calling thread works too, so a pool of `n` threads adds
 /// `n - 1`. A closure may itself call `forEach` on the same pool: the inner loop is offered to idle threads, the caller
-/// works on it, and nothing can deadlock because every thread that waits waits only for pieces that are already running.
+/// works on it, and nothing can deadlock because every thread that waits waits only for pieces that are already running
+/// (`forEachAdmitted`: or for who calls `reconsider`).
 /// Which thread runs an index, and when, is not defined: pieces must write to places of their own.
 ///
 /// Threads start at the first loop that can use them and end when the pool is released; no state outlives it, so a
@@ -66,6 +67,9 @@ public final class WorkPool: Sendable {
             }
         }
     }
+
+    /// Loops that are under way.
+    var loopCount: Int { workers.jobCount }
 
     /// Asks anew for pieces that were not admitted, and looks at the cancellation; from any thread.
     package func reconsider() { workers.reconsider() }
@@ -194,10 +198,15 @@ private final class Workers: @unchecked Sendable {
                 pthread_cond_wait(condition, mutex.handle)
             }
         }
+        // Nobody need have looked at it since its last piece began.
+        if let place = jobs.lastIndex(where: { $0 === job }) { jobs.remove(at: place) }
         job.admit = nil
         job.body = nil
         pthread_mutex_unlock(mutex.handle)
     }
+
+    /// Loops that are listed: none, between calls.
+    var jobCount: Int { mutex.locked { jobs.count } }
 
     func reconsider() { mutex.locked { _ = pthread_cond_broadcast(condition) } }
 
@@ -209,7 +218,7 @@ private final class Workers: @unchecked Sendable {
         for thread in threads { pthread_join(thread, nil) }
     }
 
-    /// Whether the next index of a job may begin, with the mutex held; `perform` must follow. A job without any is unlisted.
+    /// Whether the next index of a job may begin, with the mutex held; `perform` must follow. Unlists a job without any.
     private func take(_ job: LoopJob) -> Bool {
         if job.next < job.count, !job.cancellation.isCancelled { return job.admit?(job.next) ?? true }
         job.next = job.count
