@@ -86,10 +86,10 @@ final class CompressionRun {
             let failure = compressAll(context, flight, writing)
             do {
                 try writing.finish(writing: failure == nil)
-            } catch  where failure.map(Self.isCancelled) ?? true {
+            } catch {
                 // An error on either side cancels the other, and is the cause.
-                throw error
-            } catch {}
+                if failure.map(Self.isCancelled) ?? true { throw error }
+            }
             if let failure { throw failure }
             if cancellation.isCancelled { throw Self.cancelled }
             return nil

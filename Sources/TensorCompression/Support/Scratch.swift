@@ -28,7 +28,7 @@ struct Scratch<Element: BitwiseCopyable>: ~Copyable {
 
     private init(_ count: Int, isZeroed: Bool, _ operation: String) throws(CompressionError) {
         let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
-        let isMapped = bytes >= (isZeroed ? 1 : 8) << 20
+        let isMapped = bytes >= (isZeroed ? 4 : 8) << 20
         guard !overflow, let memory = isMapped ? mappedMemory(bytes) : heapMemory(bytes) else {
             throw CompressionError(
                 kind: .outOfMemory,
@@ -61,8 +61,8 @@ private func mappedMemory(_ bytes: Int) -> UnsafeMutableRawPointer? {
     let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
     guard memory != MAP_FAILED else { return nil }
     #if !canImport(Darwin)
-    // Large pages are fewer to ask for and to find.
-    if bytes >= 4 << 20 { madvise(memory, bytes, MADV_HUGEPAGE) }
+    // Few large pages are found at once; for hundreds the system may take a second, where memory is full of files.
+    if bytes <= 32 << 20 { madvise(memory, bytes, MADV_HUGEPAGE) }
     #endif
     return memory
 }
