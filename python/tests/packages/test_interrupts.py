@@ -42,9 +42,10 @@ def slow_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def default_hang_up() -> None:
-    """Whoever runs the tests may ignore the signal (nohup does), and a command would go on ignoring it."""
+def default_signals() -> None:
+    """Whoever runs the tests may ignore a signal (nohup and shells' `&` do), and a command would go on ignoring it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(arguments: list[str], until: str = "") -> subprocess.Popen[str]:
@@ -53,7 +54,7 @@ def start(arguments: list[str], until: str = "") -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=default_hang_up,  # noqa: PLW1509 (no threads here)
+        preexec_fn=default_signals,  # noqa: PLW1509 (no threads here)
     )
     if until:
         assert process.stdout is not None
