@@ -42,11 +42,11 @@ final class WeightFlightTests: XCTestCase {
     }
 
     func testEachWeightIsReadAheadOnce() {
-        let flight = WeightFlight()
         let sizes = [1, 20, 1, 1, 8, 8, 8, 1, 40, 1].map { $0 * mebibyte }
+        let flight = WeightFlight(sizes)
         var read: [Int] = []
         for number in sizes.indices {
-            let ahead = flight.readAhead(number, count: sizes.count) { sizes[$0] }
+            let ahead = flight.readAhead(number)
             XCTAssertTrue(ahead.isEmpty || ahead.lowerBound > number)
             read += ahead
             // The next one at least, and no more than the limit beside it.

@@ -22,6 +22,18 @@ func squaredDistances(
     return sum
 }
 
+/// The lesser of the distances of 8 points so far and those to a centre.
+@inline(__always)
+func lowered(
+    _ points: UnsafePointer<Float>, _ stride: Int, _ i: Int, _ dim: Int, _ distances: UnsafePointer<Float>,
+    _ centre: UnsafePointer<Float>
+) -> SIMD8<Float> {
+    var nearest = squaredDistances(points, stride, i, dim, centre)
+    let old = eight(distances, i)
+    nearest.replace(with: old, where: old .< nearest)
+    return nearest
+}
+
 @inline(__always)
 func total(_ lanes: SIMD8<Float>) -> Double {
     let half = lanes.lowHalf + lanes.highHalf
@@ -53,10 +65,7 @@ func potentialPoints(
     var sum = SIMD8<Float>(repeating: 0)
     var i = start
     while i < end {
-        var nearest = squaredDistances(points, stride, i, dim, candidate)
-        let old = eight(distances, i)
-        nearest.replace(with: old, where: old .< nearest)
-        sum += eight(weights, i) * nearest
+        sum += eight(weights, i) * lowered(points, stride, i, dim, distances, candidate)
         i &+= 8
     }
     return total(sum)
@@ -72,9 +81,7 @@ public func vectorKMeansLower(
     var sum = SIMD8<Float>(repeating: 0)
     var i = start
     while i < end {
-        var nearest = squaredDistances(points, stride, i, dim, centre)
-        let old = eight(distances, i)
-        nearest.replace(with: old, where: old .< nearest)
+        let nearest = lowered(points, stride, i, dim, distances, centre)
         UnsafeMutableRawPointer(distances + i).storeBytes(of: nearest, as: SIMD8<Float>.self)
         sum += eight(weights, i) * nearest
         i &+= 8

@@ -135,7 +135,7 @@ public func vectorKMeansAssignDue(
             lane &+= 1
         }
         i &+= 8
-        if waiting >= dueBatch || i >= end {
+        while waiting >= dueBatch || i >= end && waiting > 0 {
             let count = min(waiting, dueBatch)
             assignBatch(points, stride, dim, centroids, halfNorms, k, passed, count, memory)
             if settleBatch(points, stride, dim, labels, sums, slacks, count, memory) { hasChanged = true }
@@ -145,12 +145,6 @@ public func vectorKMeansAssignDue(
             while rest < waiting {
                 memory.places[rest] = memory.places[count &+ rest]
                 rest &+= 1
-            }
-            // What the last batch of the range left over, fewer than 8.
-            if i >= end && waiting > 0 {
-                assignBatch(points, stride, dim, centroids, halfNorms, k, passed, waiting, memory)
-                if settleBatch(points, stride, dim, labels, sums, slacks, waiting, memory) { hasChanged = true }
-                due &+= waiting
             }
         }
     }

@@ -73,7 +73,7 @@ final class CompressionRun {
             let context = EncodingContext(
                 pool: pool, seed: options.seed, cutsIntegerTables: options.compat == .coremltools, custom: custom)
             let shared = Unshared(value: self)
-            let flight = WeightFlight()
+            let flight = WeightFlight(plan.jobs.map(\.byteCount))
             let writing = try OrderedWriter<FinishedJob>(background: pool.threadCount > 1) { [cancellation] in
                 cancellation.cancel()
                 pool.reconsider()
@@ -108,15 +108,13 @@ final class CompressionRun {
     ) -> (any Error)? {
         let (jobs, subjects) = (plan.jobs, plan.subjects)
         let failures = ResultSlots<(any Error)?>(jobs.count, empty: nil)
-        if let first = jobs.first { prefetch(first, subjects) }
+        prefetch(jobs[flight.readAhead(-1)], subjects)
         context.pool.forEachAdmitted(jobs.count) {
             flight.begin(jobs[$0].byteCount)
         } _: { number in
             let job = jobs[number]
             prepareMemory(job, context, flight)
-            for next in flight.readAhead(number, count: jobs.count, bytes: { jobs[$0].byteCount }) {
-                prefetch(jobs[next], subjects)
-            }
+            prefetch(jobs[flight.readAhead(number)], subjects)
             let subject = subjects[job.subjects[0]]
             let begin = monotonicSeconds()
             let result = JobResult {
@@ -144,8 +142,10 @@ final class CompressionRun {
     }
 
     /// Lets the disk read what comes next.
-    private func prefetch(_ job: CompressionPlan.Job, _ subjects: [Subject]) {
-        if case .constant(let value) = subjects[job.subjects[0]].data { package.prefetch(value) }
+    private func prefetch(_ jobs: ArraySlice<CompressionPlan.Job>, _ subjects: [Subject]) {
+        for job in jobs {
+            if case .constant(let value) = subjects[job.subjects[0]].data { package.prefetch(value) }
+        }
     }
 
     private static func isCancelled(_ error: any Error) -> Bool { (error as? CompressionError)?.kind == .cancelled }

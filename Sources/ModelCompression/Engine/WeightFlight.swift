@@ -2,8 +2,10 @@
 /// A weight that exceeds a limit begins when there is nothing else. And which should be read ahead.
 final class WeightFlight: @unchecked Sendable {
     private let monitor = Monitor()
+    /// For each weight, the bytes of all before it; and of all.
+    private let begins: [Int]
+    /// The first weight that is not read ahead yet.
     private var ahead = 0
-    private var bytesAhead = 0
     private var compressing = 0
     private var waiting = 0
     private var sinceCleanup = 0
@@ -12,6 +14,11 @@ final class WeightFlight: @unchecked Sendable {
     static let compressingLimit = 16 << 20
     /// Dense bytes that are compressed or wait to be written.
     private static let limit = 32 << 20
+
+    /// - Parameter sizes: dense bytes of each weight, in order; for `readAhead`.
+    init(_ sizes: [Int] = []) {
+        begins = sizes.reduce(into: [0]) { $0.append($0.last! + $1) }
+    }
 
     /// Counts a weight as being compressed if there is room for it.
     func begin(_ bytes: Int) -> Bool {
@@ -37,19 +44,13 @@ final class WeightFlight: @unchecked Sendable {
 
     /// Weights that the disk should read now that one begins: the next `compressingLimit` bytes, at least one weight, and
     /// each only once.
-    /// - Parameter bytes: of each weight.
-    func readAhead(_ number: Int, count: Int, bytes: (Int) -> Int) -> Range<Int> {
+    /// - Parameter number: of the one that begins; -1 before the first.
+    func readAhead(_ number: Int) -> Range<Int> {
         monitor.locked {
-            if ahead <= number {
-                (ahead, bytesAhead) = (number + 1, 0)
-            } else {
-                bytesAhead = max(0, bytesAhead - bytes(number))
-            }
-            let first = ahead
-            while ahead < count, bytesAhead == 0 || bytesAhead + bytes(ahead) <= Self.compressingLimit {
-                bytesAhead += bytes(ahead)
-                ahead += 1
-            }
+            let first = max(ahead, number + 1)
+            ahead = first
+            let limit = begins[number + 1] + Self.compressingLimit
+            while ahead < begins.count - 1, ahead == number + 1 || begins[ahead + 1] <= limit { ahead += 1 }
             return first..<ahead
         }
     }

@@ -53,9 +53,10 @@ struct VectorLloyd {
         while done < iterations {
             done += 1
             // Labels from before say nothing in the first round: the centroids need not be their means.
-            let hasChanged = assign(done == 1 ? .first : .next, &slack)
+            let (looked, hasChanged) = assign(done == 1 ? .first : .next, slack)
             // Chunks that were skipped have no labels.
             try pool.checkCancellation("kmeans")
+            slack?.follow(looked, of: points.count)
             if !hasChanged, done > 1 {
                 if relaxation == 1, slack == nil { return done }
                 _ = moveCentroids(1)
@@ -68,21 +69,25 @@ struct VectorLloyd {
             slack?.passed += Float(2 * moved)
             if isLast { break }
         }
-        var none: SlackState?
-        _ = assign(.last, &none)
+        _ = assign(.last, nil)
         try pool.checkCancellation("kmeans")
         return done
     }
 
     /// The sum of weight * squared distance, in the units of the points.
     func inertia() -> Double {
+        measure()
+        var sum = 0.0
+        for i in 0..<points.count { sum += Double(points.weight(i)) * Double(points.distances.base[i]) }
+        return sum
+    }
+
+    /// Sets `distances` to those of the points from the centroids of their labels.
+    private func measure() {
         for c in 0..<points.chunkCount {
             let (start, end) = points.chunk(c)
             points.measure(start, end, rounded.base)
         }
-        var sum = 0.0
-        for i in 0..<points.count { sum += Double(points.weight(i)) * Double(points.distances.base[i]) }
-        return sum
     }
 
     func roundCentroids() {
@@ -107,9 +112,21 @@ struct VectorLloyd {
         var areKnown = false
         /// Twice the way that the centroids have moved.
         var passed: Float = 0
-        /// Rounds that do without slacks, from now on and when next they are of no use.
+        /// Rounds that do without slacks, from now on.
         var pauses = 0
+        /// How many those will be when slacks are of no use again.
         private var nextPauses = 1
+
+        /// - Parameter looked: points of a round that were looked at, `count` where all were.
+        mutating func follow(_ looked: Int, of count: Int) {
+            if pauses > 0 {
+                pauses -= 1
+            } else if !areKnown {
+                areKnown = true
+            } else if looked > count / 2 {
+                pause()
+            }
+        }
 
         /// Slacks cost more than they save, or are lost: do without for a while, twice as long each time.
         mutating func pause() {
@@ -119,13 +136,12 @@ struct VectorLloyd {
         }
     }
 
-    /// - Returns: whether a label changed.
-    private func assign(_ round: Round, _ slack: inout SlackState?) -> Bool {
+    /// - Returns: how many points were looked at, and whether a label changed.
+    private func assign(_ round: Round, _ slack: SlackState?) -> (looked: Int, hasChanged: Bool) {
         roundCentroids()
         let dim = points.dim
         let rowLength = k * (dim + 1)
         let scratchLength = vectorKMeansDueScratch(dim: dim)
-        let known = slack
         pool.forEach(points.chunkCount) { c in
             let (start, end) = points.chunk(c)
             let row = sums.base + c * (rowLength + VectorLloyd.scratch)
@@ -133,15 +149,16 @@ struct VectorLloyd {
             let keepsSums = !points.isWeighted && round != .last
             if round == .first && keepsSums { for i in start..<end { points.labels.base[i] = -1 } }
             if round == .first || !keepsSums { for s in 0..<rowLength { row[s] = 0 } }
-            if keepsSums, let known, known.pauses == 0 {
+            if keepsSums, let slack, slack.pauses == 0 {
                 let (due, hasChanged) = points.assignWithSlacks(
-                    start, end, isDue: known.areKnown, rounded.base, halfNorms.base, k, row, known.passed,
+                    start, end, isDue: slack.areKnown, rounded.base, halfNorms.base, k, row, slack.passed,
                     dueScratch.base + c * scratchLength)
                 changed.base[c] = hasChanged
                 looked.base[c] = Int32(due)
             } else {
                 changed.base[c] = points.assign(
                     start, end, rounded.base, halfNorms.base, k, keepsSums ? row : nil)
+                looked.base[c] = Int32(end - start)
             }
             if points.isWeighted && round != .last { points.accumulate(start, end, row) }
         }
@@ -151,16 +168,7 @@ struct VectorLloyd {
             any = any || changed.base[c]
             total += Int(looked.base[c])
         }
-        if let known {
-            if known.pauses > 0 {
-                slack?.pauses -= 1
-            } else if !known.areKnown {
-                slack?.areKnown = true
-            } else if total > points.count / 2 {
-                slack?.pause()
-            }
-        }
-        return any
+        return (total, any)
     }
 
     private func addChunks() {
@@ -182,10 +190,7 @@ struct VectorLloyd {
         for j in 0..<k where totals.base[j * (dim + 1) + dim] == 0 {
             if !measured {
                 measured = true
-                for c in 0..<points.chunkCount {
-                    let (start, end) = points.chunk(c)
-                    points.measure(start, end, rounded.base)
-                }
+                measure()
             }
             var far = -1
             var distance: Float = 0

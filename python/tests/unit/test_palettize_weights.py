@@ -4,7 +4,6 @@ import gc
 import io
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -241,35 +240,6 @@ class TestProgress:
         if shown:
             assert shown.startswith("palettizing 0" if tqdm else "\rpalettizing: ")
             assert shown.endswith("\n")
-
-
-INTERRUPTED = """
-import os, signal, sys, threading, time
-import numpy as np
-import swiftcompress as sc
-
-def interrupt():
-    time.sleep(0.3)
-    os.kill(os.getpid(), signal.SIGINT)
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
-values = np.random.default_rng(0).standard_normal(4_000_000)
-threading.Thread(target=interrupt, daemon=True).start()
-started = time.monotonic()
-try:
-    sc.kmeans_1d(values, 200_000)
-except KeyboardInterrupt:
-    print(time.monotonic() - started)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_ctrl_c_ends_a_long_call_soon() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 5
 
 
 def test_ctrl_c_ends_a_package_run_and_leaves_nothing(source: Path, scratch: Path) -> None:
