@@ -4,7 +4,9 @@
 
 // What quantize was given and what it makes; `release` drops all references.
 typedef struct {
-    PyArrayObject *weight, *data, *scale, *zero;
+    PyArrayObject *weight, *scale, *zero;
+    // Codes, or the elements that they stand for.
+    PyArrayObject *data;
     swc_quantize_options options;
     swc_quantize_layout layout;
     int64_t block_sizes[MAX_RANK], scale_shape[MAX_RANK];
@@ -41,9 +43,10 @@ static int read_arguments(quantize_work *work, PyObject *arguments, int *threads
     return 0;
 }
 
-static int make_outputs(quantize_work *work) {
+static int make_outputs(quantize_work *work, int is_dense) {
     int rank = PyArray_NDIM(work->weight), type = work->options.is_signed ? NPY_INT8 : NPY_UINT8;
-    work->data = new_array(rank, (const int64_t *)PyArray_DIMS(work->weight), type);
+    work->data = new_array(rank, (const int64_t *)PyArray_DIMS(work->weight),
+                           is_dense ? PyArray_TYPE(work->weight) : type);
     work->scale = new_array(rank, work->scale_shape, PyArray_TYPE(work->weight));
     if (work->layout.has_zero_point) {
         work->zero = new_array(rank, work->scale_shape, type);
@@ -53,11 +56,10 @@ static int make_outputs(quantize_work *work) {
     return work->data == NULL || work->scale == NULL ? -1 : 0;
 }
 
-PyDoc_STRVAR(quantize_doc, "quantize(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) "
-                           "-> (data, scale, zero_point or None)");
-
-static PyObject *quantize(PyObject *module, PyObject *arguments) {
+// The result of `quantize`, or of `round_to_codes`.
+static PyObject *quantized(PyObject *module, PyObject *arguments, int is_dense) {
     PyObject *result = NULL;
+    double errors[3];
     core_call call;
     int threads;
     quantize_work work = {.weight = NULL};
@@ -67,21 +69,42 @@ static PyObject *quantize(PyObject *module, PyObject *arguments) {
     call_begin(&call, threads);
     swc_tensor weight = tensor_of(work.weight);
     swc_status status = swc_quantize_layout_find(&weight, &work.options, &work.layout, &call.error);
-    if (call_check(module, &call, status) < 0 || make_outputs(&work) < 0)
+    if (call_check(module, &call, status) < 0 || make_outputs(&work, is_dense) < 0)
         goto done;
 
+    void *data = PyArray_DATA(work.data), *scale = PyArray_DATA(work.scale);
     void *zero = work.zero == NULL ? NULL : PyArray_DATA(work.zero);
     call_leave(&call);
-    status = swc_quantize(&weight, &work.options, &call.run, PyArray_DATA(work.data), PyArray_DATA(work.scale), zero,
-                          &call.error);
+    if (is_dense)
+        status =
+            swc_round_to_codes(&weight, &work.options, &call.run, data, scale, zero, errors, &call.error);
+    else
+        status = swc_quantize(&weight, &work.options, &call.run, data, scale, zero, &call.error);
     call_enter(&call);
     if (call_check(module, &call, status) < 0)
         goto done;
-    result = Py_BuildValue("(OOO)", work.data, work.scale, work.zero == NULL ? Py_None : (PyObject *)work.zero);
+    PyObject *point = work.zero == NULL ? Py_None : (PyObject *)work.zero;
+    result = is_dense ? Py_BuildValue("(OOO(ddd))", work.data, work.scale, point, errors[0], errors[1], errors[2])
+                      : Py_BuildValue("(OOO)", work.data, work.scale, point);
 
 done:
     release(&work);
     return result;
+}
+
+PyDoc_STRVAR(quantize_doc, "quantize(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) "
+                           "-> (data, scale, zero_point or None)");
+
+static PyObject *quantize(PyObject *module, PyObject *arguments) {
+    return quantized(module, arguments, 0);
+}
+
+PyDoc_STRVAR(round_to_codes_doc,
+             "round_to_codes(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) -> (what the "
+             "codes stand for, scale, zero_point or None, (squared error, sum of squares, max error))");
+
+static PyObject *round_to_codes(PyObject *module, PyObject *arguments) {
+    return quantized(module, arguments, 1);
 }
 
 // MARK: - dequantize
@@ -141,6 +164,7 @@ done:
 
 PyMethodDef quantization_methods[] = {
     {"quantize", quantize, METH_VARARGS, quantize_doc},
+    {"round_to_codes", round_to_codes, METH_VARARGS, round_to_codes_doc},
     {"dequantize", dequantize, METH_VARARGS, dequantize_doc},
     {NULL, NULL, 0, NULL},
 };

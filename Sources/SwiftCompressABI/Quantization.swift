@@ -34,6 +34,25 @@ public func swc_quantize(
 }
 
 @c @implementation
+public func swc_round_to_codes(
+    _ weight: UnsafePointer<swc_tensor>, _ options: UnsafePointer<swc_quantize_options>,
+    _ run: UnsafePointer<swc_run>, _ dense: UnsafeMutableRawPointer, _ scale: UnsafeMutableRawPointer,
+    _ zeroPoint: UnsafeMutablePointer<UInt8>?, _ errors: UnsafeMutablePointer<Double>,
+    _ error: UnsafeMutablePointer<swc_error>
+) -> swc_status {
+    status(error) {
+        let tensor = try TensorView(weight.pointee, "quantize")
+        let settings = try QuantizationOptions(options.pointee, tensor)
+        let layout = try quantizationLayout(tensor, settings)
+        try run.pointee.perform(elements: layout.count) { pool in
+            let found = try roundToCodes(
+                tensor, settings, layout, pool: pool, dense: dense, scale: scale, zeroPoint: zeroPoint)
+            (errors[0], errors[1], errors[2]) = (found.squaredError, found.sumOfSquares, found.maxError)
+        }
+    }
+}
+
+@c @implementation
 public func swc_dequantize(
     _ data: UnsafePointer<UInt8>, _ isSigned: Int32, _ shape: UnsafePointer<Int64>?,
     _ scale: UnsafePointer<swc_tensor>, _ zeroPoint: UnsafePointer<UInt8>?, _ run: UnsafePointer<swc_run>,

@@ -48,6 +48,66 @@ final class QuantizeTests: XCTestCase {
             zeroPoint: zeros.map { UnsafePointer($0) }, pool: pool)
         let expected = try errorStatistics(weight.tensor, decoded: output.pointer, pool: pool)
         if expected.squaredError.isFinite { XCTAssertEqual(error, expected, fixture.name) }
+        let (rounded, factors) = (Bytes(weight.byteCount), Bytes(layout.blockCount * weight.itemSize))
+        let points = Bytes(layout.blockCount)
+        let inOne = try roundToCodes(
+            weight.tensor, options, layout, pool: pool, dense: rounded.pointer, scale: factors.pointer,
+            zeroPoint: layout.hasZeroPoint ? points.pointer.assumingMemoryBound(to: UInt8.self) : nil)
+        XCTAssertEqual(rounded.array, decoded.bytes, fixture.name)
+        XCTAssertEqual(factors.array, scale.array, fixture.name)
+        if layout.hasZeroPoint { XCTAssertEqual(points.array, zero.array, fixture.name) }
+        if expected.squaredError.isFinite { assertEqual(inOne, expected, fixture.name) }
+    }
+
+    /// Sums may have been added in another order.
+    private func assertEqual(_ found: ErrorStatistics, _ expected: ErrorStatistics, _ name: String) {
+        XCTAssertEqual(found.count, expected.count, name)
+        XCTAssertEqual(found.maxError, expected.maxError, name)
+        XCTAssertEqual(found.squaredError, expected.squaredError, accuracy: 1e-12 * expected.squaredError, name)
+        XCTAssertEqual(found.sumOfSquares, expected.sumOfSquares, accuracy: 1e-12 * expected.sumOfSquares, name)
+    }
+
+    /// Blocks that lie one after the other, in pieces that are no powers of 2; blocks across rows; one block.
+    func testRoundToCodesInManyPieces() throws {
+        let shape = [480, 720]
+        let weight = [Float](unsafeUninitializedCapacity: 480 * 720) { buffer, count in
+            count = buffer.count
+            for i in 0..<count { buffer[i] = Float((i * 7919) % 10_007) / 5003 - 0.9 }
+        }
+        try weight.withUnsafeBytes { bytes in
+            let base = try XCTUnwrap(bytes.baseAddress)
+            let tensor = TensorView(base: base, type: .float32, shape: shape)
+            for sizes in [[1, 48], [1, 0], [16, 1], [0, 24], [0, 0]] {
+                let options = QuantizationOptions(mode: .linear, type: .int4, blockSizes: sizes)
+                let layout = try quantizationLayout(tensor, options)
+                let (data, zero) = (Bytes(layout.count), Bytes(layout.blockCount))
+                let (scale, dense) = (Bytes(4 * layout.blockCount), Bytes(4 * layout.count))
+                let zeros = zero.pointer.assumingMemoryBound(to: UInt8.self)
+                try quantize(
+                    tensor, options, layout, pool: WorkPool(threads: 2),
+                    data: data.pointer.assumingMemoryBound(to: UInt8.self), scale: scale.pointer, zeroPoint: zeros)
+                try dequantize(
+                    codes: .bytes(data.bytePointer), type: .int4, shape: shape,
+                    scale: DecodingScale(elements: scale.pointer, shape: layout.scaleShape), floatType: .float32,
+                    zeroPoint: UnsafePointer(zeros), into: dense.pointer, pool: WorkPool(threads: 2))
+                let expected = try errorStatistics(tensor, decoded: dense.pointer, pool: WorkPool(threads: 1))
+                var errors: [ErrorStatistics] = []
+                for threads in [1, 2, 3, 8] {
+                    let (rounded, factors, points) = (
+                        Bytes(dense.array.count), Bytes(scale.array.count), Bytes(zero.array.count)
+                    )
+                    errors.append(
+                        try roundToCodes(
+                            tensor, options, layout, pool: WorkPool(threads: threads), dense: rounded.pointer,
+                            scale: factors.pointer, zeroPoint: points.pointer.assumingMemoryBound(to: UInt8.self)))
+                    XCTAssertEqual(rounded.array, dense.array, "\(sizes)")
+                    XCTAssertEqual(factors.array, scale.array, "\(sizes)")
+                    XCTAssertEqual(points.array, zero.array, "\(sizes)")
+                }
+                XCTAssertEqual(Set(errors.map(\.squaredError)).count, 1, "\(sizes)")
+                assertEqual(errors[0], expected, "\(sizes)")
+            }
+        }
     }
 
     func testQuantize() throws {

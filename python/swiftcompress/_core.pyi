@@ -49,6 +49,16 @@ def quantize(
     num_threads: int,
     /,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]: ...
+def round_to_codes(
+    weight: NDArray[Any],
+    mode: int,
+    nbits: int,
+    is_signed: bool,
+    reference_arithmetic: bool,
+    block_sizes: tuple[int, ...],
+    num_threads: int,
+    /,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, tuple[float, float, float]]: ...
 def dequantize(
     data: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any] | None, num_threads: int, /
 ) -> NDArray[Any]: ...

@@ -8,6 +8,7 @@
 /// Cost: bound by memory, vectorised.
 
 /// Elements that share a scale and a zero point.
+@inline(__always)
 public func dequantizeBlock(
     _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zero: Int32, _ scale: UInt16,
     _ target: UnsafeMutablePointer<UInt16>
@@ -17,6 +18,7 @@ public func dequantizeBlock(
 }
 
 /// As above, for binary32.
+@inline(__always)
 public func dequantizeBlock(
     _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zero: Int32, _ scale: Float,
     _ target: UnsafeMutablePointer<Float>
@@ -25,11 +27,43 @@ public func dequantizeBlock(
 }
 
 /// As above, for binary64.
+@inline(__always)
 public func dequantizeBlock(
     _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zero: Int32, _ scale: Double,
     _ target: UnsafeMutablePointer<Double>
 ) {
     for i in 0..<count { target[i] = Double(Int32(codes[i] ^ flip) &- zero) * scale }
+}
+
+/// Neighbouring blocks of `length` elements, each with a scale and a zero point of its own.
+/// - zeros: bytes like the codes, not flipped.
+public func dequantizeBlocks(
+    _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+    _ scale: UnsafePointer<UInt16>, _ target: UnsafeMutablePointer<UInt16>
+) {
+    perBlock(blocks, length) { block, start, count in
+        dequantizeBlock(codes + start, count, flip, Int32(zeros[block] ^ flip), scale[block], target + start)
+    }
+}
+
+/// As above, for binary32.
+public func dequantizeBlocks(
+    _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+    _ scale: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>
+) {
+    perBlock(blocks, length) { block, start, count in
+        dequantizeBlock(codes + start, count, flip, Int32(zeros[block] ^ flip), scale[block], target + start)
+    }
+}
+
+/// As above, for binary64.
+public func dequantizeBlocks(
+    _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+    _ scale: UnsafePointer<Double>, _ target: UnsafeMutablePointer<Double>
+) {
+    perBlock(blocks, length) { block, start, count in
+        dequantizeBlock(codes + start, count, flip, Int32(zeros[block] ^ flip), scale[block], target + start)
+    }
 }
 
 /// Elements with a scale each. `zeros`: a zero point for each, flipped like the codes.

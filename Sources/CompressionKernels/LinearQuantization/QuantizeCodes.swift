@@ -29,8 +29,9 @@ private func byte(_ whole: Double) -> UInt8 {
     UInt8(truncatingIfNeeded: (whole + 6_755_399_441_055_744).bitPattern)
 }
 
+/// Calls `body(block, first element, length)` for neighbouring blocks; the usual lengths are known to the compiler.
 @inline(__always)
-private func perBlock(_ blocks: Int, _ length: Int, _ body: (Int, Int, Int) -> Void) {
+func perBlock(_ blocks: Int, _ length: Int, _ body: (Int, Int, Int) -> Void) {
     switch length {
     case 16: for b in 0..<blocks { body(b, b &* 16, 16) }
     case 32: for b in 0..<blocks { body(b, b &* 32, 32) }

@@ -41,6 +41,9 @@ protocol QuantizableElement: WeightElement {
     static func dequantizeBlock(
         _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zero: Int32, _ scale: Self,
         _ target: UnsafeMutablePointer<Self>)
+    static func dequantizeBlocks(
+        _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+        _ scale: UnsafePointer<Self>, _ target: UnsafeMutablePointer<Self>)
     static func dequantizeRow(
         _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
         _ scale: UnsafePointer<Self>, _ target: UnsafeMutablePointer<Self>)

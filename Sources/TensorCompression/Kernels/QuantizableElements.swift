@@ -79,6 +79,14 @@ extension UInt16: QuantizableElement {
             codes, count, flip, zero, scale, target)
     }
 
+    static func dequantizeBlocks(
+        _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+        _ scale: UnsafePointer<UInt16>, _ target: UnsafeMutablePointer<UInt16>
+    ) {
+        variant(CompressionKernels.dequantizeBlocks, CompressionKernelsV3.dequantizeBlocks)(
+            codes, blocks, length, flip, zeros, scale, target)
+    }
+
     static func dequantizeRow(
         _ codes: UnsafePointer<UInt8>, _ count: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
         _ scale: UnsafePointer<UInt16>, _ target: UnsafeMutablePointer<UInt16>
@@ -163,6 +171,14 @@ extension Float: QuantizableElement {
     ) {
         variant(CompressionKernels.dequantizeBlock, CompressionKernelsV3.dequantizeBlock)(
             codes, count, flip, zero, scale, target)
+    }
+
+    static func dequantizeBlocks(
+        _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+        _ scale: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>
+    ) {
+        variant(CompressionKernels.dequantizeBlocks, CompressionKernelsV3.dequantizeBlocks)(
+            codes, blocks, length, flip, zeros, scale, target)
     }
 
     static func dequantizeRow(
@@ -250,6 +266,14 @@ extension Double: QuantizableElement {
     ) {
         variant(CompressionKernels.dequantizeBlock, CompressionKernelsV3.dequantizeBlock)(
             codes, count, flip, zero, scale, target)
+    }
+
+    static func dequantizeBlocks(
+        _ codes: UnsafePointer<UInt8>, _ blocks: Int, _ length: Int, _ flip: UInt8, _ zeros: UnsafePointer<UInt8>,
+        _ scale: UnsafePointer<Double>, _ target: UnsafeMutablePointer<Double>
+    ) {
+        variant(CompressionKernels.dequantizeBlocks, CompressionKernelsV3.dequantizeBlocks)(
+            codes, blocks, length, flip, zeros, scale, target)
     }
 
     static func dequantizeRow(

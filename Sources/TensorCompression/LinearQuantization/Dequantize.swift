@@ -59,19 +59,30 @@ public func quantizationError(
     }
 
     func measure<Element: QuantizableElement>(_: Element.Type) throws(CompressionError) -> ErrorStatistics {
-        let decoder = try IntegerDecoder<Element>(
-            codes: .bytes(data), type: type, shape: layout.shape,
-            scale: DecodingScale(elements: scale, shape: layout.scaleShape), zeroPoint: zeroPoint, output: nil)
-        let original = tensor.base.assumingMemoryBound(to: Element.self)
-        let sums = try ErrorSums(decoder.count, "decompress")
-        let places = sums.place(0)
-        try decoder.forEachPiece(pool) { start, end, scratch in
-            decoder.decode(start, end, scratch, scratch.decoded)
-            Element.sumErrors(
-                original + start, scratch.decoded, end - start, scratch.work, places + start / pieceLength * 3)
-        }
-        return sums.total()
+        try decodingError(
+            tensor.base.assumingMemoryBound(to: Element.self), layout, type, codes: data, scale: scale,
+            zeroPoint: zeroPoint, pool: pool, into: nil)
     }
+}
+
+/// The error of codes in bytes against the original.
+/// - dense: where the decoded elements go, or nil.
+func decodingError<Element: QuantizableElement>(
+    _ original: UnsafePointer<Element>, _ layout: QuantizationLayout, _ type: IntegerType,
+    codes: UnsafePointer<UInt8>, scale: UnsafeRawPointer, zeroPoint: UnsafePointer<UInt8>?, pool: WorkPool,
+    into dense: UnsafeMutablePointer<Element>?
+) throws(CompressionError) -> ErrorStatistics {
+    let decoder = try IntegerDecoder<Element>(
+        codes: .bytes(codes), type: type, shape: layout.shape,
+        scale: DecodingScale(elements: scale, shape: layout.scaleShape), zeroPoint: zeroPoint, output: nil)
+    let sums = try ErrorSums(decoder.count, "decompress")
+    let places = sums.place(0)
+    try decoder.forEachPiece(pool) { start, end, scratch in
+        let target = dense.map { $0 + start } ?? scratch.decoded
+        decoder.decode(start, end, scratch, target)
+        Element.sumErrors(original + start, target, end - start, scratch.work, places + start / pieceLength * 3)
+    }
+    return sums.total()
 }
 
 /// Working memory of one task.
@@ -98,8 +109,7 @@ private struct IntegerDecoder<Element: QuantizableElement>: @unchecked Sendable 
     private let map: BlockMap
     private let scale: UnsafePointer<Element>
     private let zeroPoint: UnsafePointer<UInt8>?
-    /// Makes unsigned bytes in the same order of signed ones.
-    private var flip: UInt8 { type.isSigned ? 0x80 : 0 }
+    private var flip: UInt8 { type.flip }
 
     init(
         codes: IntegerCodes, type: IntegerType, shape: [Int], scale: DecodingScale, zeroPoint: UnsafePointer<UInt8>?,

@@ -3,10 +3,13 @@ struct BlockFindings {
     var zeroBlocks = 0
     /// A NaN or an infinity was seen; the outputs have no meaning.
     var nonFinite = false
+    /// Where it was decoded too.
+    var error = ErrorStatistics.none
 
     mutating func add(_ other: BlockFindings) {
         zeroBlocks += other.zeroBlocks
         nonFinite = nonFinite || other.nonFinite
+        error.add(other.error)
     }
 }
 
@@ -16,9 +19,12 @@ struct QuantizationJob<Element: QuantizableElement> {
     let layout: QuantizationLayout
     let options: QuantizationOptions
     let pool: WorkPool
-    let codes: UnsafeMutablePointer<UInt8>
+    /// Where the codes go; nil where nothing but `dense` is wanted.
+    let codes: UnsafeMutablePointer<UInt8>?
     let scale: UnsafeMutablePointer<Element>
     let zero: UnsafeMutablePointer<UInt8>
+    /// Where the elements go that the codes stand for, or nil.
+    let dense: UnsafeMutablePointer<Element>?
 
     private var isLinear: Bool { options.mode == .linear }
     private var range: (least: Double, greatest: Double) {
@@ -29,7 +35,9 @@ struct QuantizationJob<Element: QuantizableElement> {
     func run() throws(CompressionError) -> BlockFindings {
         guard layout.count > 0 else { return fillEmpty() }
         if let length = contiguousBlock, length <= pieceLength { return try runContiguous(length) }
-        return try runAnyBlocks()
+        if let codes { return try runAnyBlocks(codes) }
+        let bytes = try Scratch<UInt8>(layout.count, operation: "quantize")
+        return try runAnyBlocks(bytes.pointer)
     }
 
     /// Blocks of an empty tensor count as blocks of zeros.
@@ -66,6 +74,8 @@ struct QuantizationJob<Element: QuantizableElement> {
             let count = min(perPiece, layout.blockCount - first)
             let numbers = try BlockNumbers<Element>(count)
             let source = elements + first * length
+            let bytes = try Scratch<UInt8>(codes == nil ? count * length : 0, operation: "quantize")
+            let target = codes.map { $0 + first * length } ?? bytes.pointer
             if isLinear {
                 Element.blockExtremes(source, count, length, numbers.low, numbers.high)
             } else {
@@ -74,16 +84,34 @@ struct QuantizationJob<Element: QuantizableElement> {
             places[piece] = findParameters(first, count, numbers)
             if places[piece].nonFinite { return }
             Element.quantizeBlocks(
-                source, count, length, numbers.divisor, numbers.offset, range.least, range.greatest,
-                codes + first * length)
-            guard options.referenceArithmetic else { return }
-            for block in 0..<count where Element.isZero(numbers.divisor[block]) {
-                clearZeros((first + block) * length, length)
+                source, count, length, numbers.divisor, numbers.offset, range.least, range.greatest, target)
+            if options.referenceArithmetic {
+                for block in 0..<count where Element.isZero(numbers.divisor[block]) {
+                    clearZeros(source + block * length, length, target + block * length)
+                }
+            }
+            if let dense {
+                places[piece].error = try decode(first, count, length, target, dense + first * length)
             }
         }
         var total = BlockFindings()
         for piece in 0..<pieces { total.add(places[piece]) }
         return total
+    }
+
+    /// Decodes `count` blocks from number `first` on; what their error is.
+    private func decode(
+        _ first: Int, _ count: Int, _ length: Int, _ codes: UnsafePointer<UInt8>,
+        _ target: UnsafeMutablePointer<Element>
+    ) throws(CompressionError) -> ErrorStatistics {
+        Element.dequantizeBlocks(codes, count, length, options.type.flip, zero + first, scale + first, target)
+        let work = try Scratch<Float>(2 * count * length, operation: "quantize")
+        return withUnsafeTemporaryAllocation(of: Double.self, capacity: 3) { sums in
+            let places = sums.baseAddress.unsafelyUnwrapped
+            Element.sumErrors(elements + first * length, target, count * length, work.pointer, places)
+            return ErrorStatistics(
+                count: count * length, squaredError: places[0], sumOfSquares: places[1], maxError: places[2])
+        }
     }
 
     /// Scales and zero points of the blocks `first..<first + count`, whose ranges are in `numbers`.
@@ -128,18 +156,20 @@ struct QuantizationJob<Element: QuantizableElement> {
     }
 
     /// The reference's codes of 0 / 0: a NaN, which is 0 as an integer, whatever the zero point.
-    private func clearZeros(_ start: Int, _ count: Int) {
-        for i in start..<start + count where elements[i].double == 0 { codes[i] = 0 }
+    private func clearZeros(
+        _ source: UnsafePointer<Element>, _ count: Int, _ codes: UnsafeMutablePointer<UInt8>
+    ) {
+        for i in 0..<count where source[i].double == 0 { codes[i] = 0 }
     }
 
     // MARK: - Any blocks
 
-    private func runAnyBlocks() throws(CompressionError) -> BlockFindings {
+    private func runAnyBlocks(_ codes: UnsafeMutablePointer<UInt8>) throws(CompressionError) -> BlockFindings {
         let map = BlockMap(shape: layout.shape, parts: layout.scaleShape)
         let numbers = try BlockNumbers<Element>(layout.blockCount)
         try BlockRanges(elements: elements, layout: layout, map: map, pool: pool)
             .find(isLinear ? numbers.low : nil, numbers.high)
-        let findings = findParameters(0, layout.blockCount, numbers)
+        var findings = findParameters(0, layout.blockCount, numbers)
         if findings.nonFinite { return findings }
         let (least, greatest) = range
         let (divisor, offset) = (numbers.divisor, numbers.offset)
@@ -157,10 +187,13 @@ struct QuantizationJob<Element: QuantizableElement> {
                 }
                 guard reference else { return }
                 for i in 0..<length where Element.isZero(divisor[block + i * step]) {
-                    clearZeros(position + i, 1)
+                    clearZeros(values + i, 1, out + i)
                 }
             }
         }
+        guard let dense else { return findings }
+        findings.error = try decodingError(
+            elements, layout, options.type, codes: codes, scale: scale, zeroPoint: zero, pool: pool, into: dense)
         return findings
     }
 }

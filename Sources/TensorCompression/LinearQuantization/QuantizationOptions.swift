@@ -27,6 +27,9 @@ public struct IntegerType: Sendable, Hashable, CustomStringConvertible {
         self.init(bits: bits, isSigned: !unsigned)
     }
 
+    /// Makes unsigned bytes in the same order of the bytes of codes.
+    var flip: UInt8 { isSigned ? 0x80 : 0 }
+
     public var name: String { "\(isSigned ? "" : "u")int\(bits)" }
     public var description: String { name }
 

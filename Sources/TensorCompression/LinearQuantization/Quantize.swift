@@ -15,11 +15,36 @@ public func quantize(
     _ tensor: TensorView, _ options: QuantizationOptions, _ layout: QuantizationLayout, pool: WorkPool,
     data: UnsafeMutablePointer<UInt8>, scale: UnsafeMutableRawPointer, zeroPoint: UnsafeMutablePointer<UInt8>? = nil
 ) throws(CompressionError) -> QuantizationSummary {
+    let found = try quantize(tensor, options, layout, pool, data: data, scale: scale, zeroPoint: zeroPoint, dense: nil)
+    return QuantizationSummary(constantBlocks: found.zeroBlocks)
+}
+
+/// Rounds a tensor to what its codes stand for, in one go through the memory: `quantize`, `dequantize` and the error, with
+/// the same bits.
+///
+/// - Parameters:
+///   - layout, scale, zeroPoint: see `quantize`.
+///   - dense: receives `layout.count` elements of the tensor's type.
+/// - Throws: as `quantize`.
+public func roundToCodes(
+    _ tensor: TensorView, _ options: QuantizationOptions, _ layout: QuantizationLayout, pool: WorkPool,
+    dense: UnsafeMutableRawPointer, scale: UnsafeMutableRawPointer, zeroPoint: UnsafeMutablePointer<UInt8>? = nil
+) throws(CompressionError) -> ErrorStatistics {
+    try quantize(tensor, options, layout, pool, data: nil, scale: scale, zeroPoint: zeroPoint, dense: dense).error
+}
+
+private func quantize(
+    _ tensor: TensorView, _ options: QuantizationOptions, _ layout: QuantizationLayout, _ pool: WorkPool,
+    data: UnsafeMutablePointer<UInt8>?, scale: UnsafeMutableRawPointer, zeroPoint: UnsafeMutablePointer<UInt8>?,
+    dense: UnsafeMutableRawPointer?
+) throws(CompressionError) -> BlockFindings {
     guard try quantizationLayout(tensor, options) == layout else {
         throw .invalid("[quantize] layout: found one of another tensor or other options")
     }
-    guard Int(bitPattern: scale) % tensor.type.byteCount == 0 else {
-        throw .invalid("[quantize] scale: not aligned to \(tensor.type.byteCount) bytes")
+    for (name, place) in [("scale", scale), ("dense", dense)] {
+        guard Int(bitPattern: place) % tensor.type.byteCount == 0 else {
+            throw .invalid("[quantize] \(name): not aligned to \(tensor.type.byteCount) bytes")
+        }
     }
     guard zeroPoint != nil || !layout.hasZeroPoint else {
         throw .invalid("[quantize] zero_point: found no place for it, required with \(options.mode.rawValue)")
@@ -30,17 +55,18 @@ public func quantize(
     case .float64: try run(Double.self)
     }
 
-    func run<Element: QuantizableElement>(_: Element.Type) throws(CompressionError) -> QuantizationSummary {
+    func run<Element: QuantizableElement>(_: Element.Type) throws(CompressionError) -> BlockFindings {
         let elements = tensor.base.assumingMemoryBound(to: Element.self)
         let zeros = try Scratch<UInt8>(layout.hasZeroPoint ? 0 : layout.blockCount, operation: "quantize")
         let job = QuantizationJob<Element>(
             elements: elements, layout: layout, options: options, pool: pool, codes: data,
-            scale: scale.assumingMemoryBound(to: Element.self), zero: zeroPoint ?? zeros.pointer)
+            scale: scale.assumingMemoryBound(to: Element.self), zero: zeroPoint ?? zeros.pointer,
+            dense: dense?.assumingMemoryBound(to: Element.self))
         let found = try job.run()
         if found.nonFinite {
             try requireFinite(
                 elements, layout.count, nil, infinities: true, pool, "quantize", "linear quantization")
         }
-        return QuantizationSummary(constantBlocks: found.zeroBlocks)
+        return found
     }
 }

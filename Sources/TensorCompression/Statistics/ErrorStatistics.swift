@@ -1,15 +1,26 @@
 /// How far decoded data is from the original. Sums are in binary64.
-public struct ErrorStatistics: Sendable, Equatable {
-    public let count: Int
+public struct ErrorStatistics: Sendable, Equatable, BitwiseCopyable {
+    public private(set) var count: Int
     /// Sum of the squares of original - decoded.
-    public let squaredError: Double
+    public private(set) var squaredError: Double
     /// Sum of the squares of the original.
-    public let sumOfSquares: Double
+    public private(set) var sumOfSquares: Double
     /// Greatest |original - decoded|.
-    public let maxError: Double
+    public private(set) var maxError: Double
+
+    /// Of no elements.
+    static let none = ErrorStatistics(count: 0, squaredError: 0, sumOfSquares: 0, maxError: 0)
 
     /// Mean squared error; 0 for no elements.
     public var meanSquaredError: Double { count == 0 ? 0 : squaredError / Double(count) }
+
+    /// With more elements.
+    mutating func add(_ other: ErrorStatistics) {
+        count += other.count
+        squaredError += other.squaredError
+        sumOfSquares += other.sumOfSquares
+        maxError = max(maxError, other.maxError)
+    }
 }
 
 /// Three sums for each piece of a tensor, added up in order: the total does not depend on the number of threads.

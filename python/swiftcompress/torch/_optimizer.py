@@ -47,6 +47,8 @@ class Compressed:
     form: dict[str, Any]
     """What coremltools' report says of it."""
     note: str | None = None
+    errors: "Errors | None" = None
+    """How `value` differs from the parameter; None: still to be measured."""
 
 
 CompressOne = Callable[[Weight, Any, int], Compressed]
@@ -171,7 +173,7 @@ def _attempt(selected: Selected, compress_one: CompressOne, threads: int) -> Any
             done = compress_one(selected.weight, selected.config, threads)
         except Declined as reason:
             return reason
-        errors = compare(to_array(selected.weight.parameter), to_array(done.value))
+        errors = done.errors or compare(to_array(selected.weight.parameter), to_array(done.value))
     return done, errors, time.perf_counter() - started
 
 
@@ -260,6 +262,12 @@ class Errors:
     max_error: float
     mse: float
 
+    @classmethod
+    def of_sums(cls, noise: float, signal: float, greatest: float, count: int) -> "Errors":
+        """From the sums of squares of the difference and of the original, and the greatest magnitude of the difference."""
+        snr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
+        return cls(snr, greatest, noise / count if count else 0.0)
+
 
 def compare(before: Array, after: Array) -> Errors:
     """Compare two arrays of one shape, in float32 where its range is enough, otherwise in float64."""
@@ -268,8 +276,7 @@ def compare(before: Array, after: Array) -> Errors:
         signal, noise, greatest = _sums(old, new, np.dtype(np.float64 if old.dtype == np.float64 else np.float32))
     if greatest > 0 and not (noise > _SAFE[0] and signal < _SAFE[1] and noise < _SAFE[1]):
         signal, noise, greatest = _sums(old, new, np.dtype(np.float64))
-    snr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
-    return Errors(snr, greatest, noise / old.size if old.size else 0.0)
+    return Errors.of_sums(noise, signal, greatest, old.size)
 
 
 def _sums(old: Array, new: Array, dtype: np.dtype[Any]) -> tuple[float, float, float]:

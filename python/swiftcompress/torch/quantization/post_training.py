@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 import torch
 
 from swiftcompress import _native
+from swiftcompress.arrays.inputs import Array
 from swiftcompress.arrays.quantization import MODES
 from swiftcompress.torch._before import all_or_nothing
 from swiftcompress.torch._metadata import CompressionMetadata, CompressionType, requires_plain
-from swiftcompress.torch._optimizer import Compressed, ParameterCompressor, to_array, to_tensor
+from swiftcompress.torch._optimizer import Compressed, Errors, ParameterCompressor, to_array, to_tensor
 from swiftcompress.torch._selection import Declined, Weight
 from swiftcompress.torch.optimization_config import OptimizationConfig, QuantizationGranularity
 from swiftcompress.torch.quantization.config import PostTrainingQuantizerConfig, QuantizationScheme
@@ -95,13 +96,12 @@ def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
     array, dtype = to_array(weight.parameter), weight.parameter.dtype
     mode = "linear_symmetric" if config.quantization_scheme is QuantizationScheme.symmetric else "linear"
     try:
-        data, scale, zero = _native.quantize(
-            array, MODES.index(mode), config.weight_n_bits, config.is_signed, False, sizes, threads
+        values, scale, zero, errors = _rounded(
+            array, MODES.index(mode), config.weight_n_bits, config.is_signed, sizes, threads, dtype
         )
     except ValueError as error:
         raise Declined(str(error)) from error
-    factors = to_tensor(scale, dtype)
-    dense = to_tensor(_native.dequantize(data, to_array(factors), zero, threads), dtype)
+    factors, dense = to_tensor(scale, dtype), to_tensor(values, dtype)
     metadata = CompressionMetadata(
         weight.parameter_name,
         quantization_n_bits=config.weight_n_bits,
@@ -109,7 +109,7 @@ def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
         zero_point=None if zero is None else torch.from_numpy(zero),
         compression_type=(CompressionType.quantization,),
     )
-    size = -(-data.size * config.weight_n_bits // 8) + factors.numel() * factors.element_size()
+    size = -(-array.size * config.weight_n_bits // 8) + factors.numel() * factors.element_size()
     if zero is not None:
         size += -(-zero.size * config.weight_n_bits // 8)
     kind = f"{'' if config.is_signed else 'u'}int{config.weight_n_bits}"
@@ -120,7 +120,20 @@ def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
         config.weight_n_bits,
         size,
         {"dtype": f"dtype=int{config.weight_n_bits}"},
+        errors=errors,
     )
+
+
+def _rounded(
+    array: Array, mode: int, bits: int, is_signed: bool, sizes: tuple[int, ...], threads: int, dtype: Any
+) -> tuple[Array, Array, Array | None, Errors | None]:
+    """What the codes of an array stand for, scales and zero points in the parameter's `dtype`, and the error where known."""
+    if dtype is not torch.bfloat16:
+        values, scale, zero, sums = _native.round_to_codes(array, mode, bits, is_signed, False, sizes, threads)
+        return values, scale, zero, Errors.of_sums(*sums, array.size)
+    data, scale, zero = _native.quantize(array, mode, bits, is_signed, False, sizes, threads)
+    scale = to_array(to_tensor(scale, dtype))  # rounded, as they are stored
+    return _native.dequantize(data, scale, zero, threads), scale, zero, None
 
 
 def _where(config: Any, sizes: tuple[int, ...]) -> str:
