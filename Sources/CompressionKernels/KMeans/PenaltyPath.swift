@@ -50,15 +50,6 @@
 // rounding that would take a D off the optimum's way that is wrong by more than joining those clusters costs. Errors of
 // that size have no known cause, and no test has met one; but nothing here bounds them.
 
-/// What the search for a penalty said.
-enum PenaltySearch {
-    /// It makes `k` clusters.
-    case found
-    /// It makes fewer or more, at the same least cost as `k` but for rounding.
-    case between
-    case failed
-}
-
 /// What the path said.
 enum PathOutcome {
     case cancelled
@@ -152,7 +143,7 @@ extension PenaltyPath {
         // Far from what overflows, and from what loses digits because it is small.
         guard spread >= 0x1p-900, spread <= 0x1p1000 else { return .undecided }
         guessPenalty(values)
-        if findPenalty(coarse, 24) == .found && k >= 32 { centrePenalty() }
+        if findPenalty(coarse, 24) == .found && k >= 32 { penalty = centredPenalty(penalty, k, coarse) }
         if rows.isCancelled() { return .cancelled }
         let tries = anyOptimum ? 24 : min(24, 2 &+ k / 4)
         let search = findPenalty(rows, tries)
@@ -238,79 +229,16 @@ extension PenaltyPath {
         }
     }
 
-    /// What one cluster more saves where clusters are many: (sum of (w x x)^(1/3))^3 / (6 k^3) over pieces with weight w
-    /// and width x (Panter, Dite: Quantization Distortion in Pulse-Count Modulation with Nonuniform Spacing of Levels,
-    /// 1951). The outer pieces are not evenly filled, which makes it too high, by about a seventh for Gaussian values.
     @inline(never)
     mutating func guessPenalty(_ values: UnsafePointer<Double>) {
-        let pieces = 64
-        var sum = 0.0
-        var start = 0
-        var piece = 1
-        while piece <= pieces {
-            let end = piece &* (count &- 1) / pieces
-            let width = values[end] - values[start]
-            let weight = rows.w[end] - rows.w[start]
-            if end > start { sum += cubeRoot(weight * width * width) }
-            start = end
-            piece &+= 1
-        }
-        let scaled = sum / Double(k)
-        penalty = 0.87 / 6 * (scaled * scaled * scaled)
+        let w = rows.w
+        penalty = guessedPenalty(count &- 1, k) { start, end in (values[end] - values[start], w[end] - w[start]) }
     }
 
-    /// Of a positive number, to about 1e-6.
-    @inline(__always)
-    func cubeRoot(_ number: Double) -> Double {
-        // A third of the exponent (and, linearly, of the mantissa), then Newton's steps.
-        var root = Double(bitPattern: number.bitPattern / 3 &+ 0x2a9f_7893_782d_a1ce)
-        for _ in 0..<3 { root -= (root - number / (root * root)) / 3 }
-        return root
-    }
-
-    /// Looks for a penalty that makes `k` clusters. Where `rows` takes a number of clusters, the least penalised cost
-    /// is a line over the penalty, and the least of all lines is concave: between two of them, it is tried where they
-    /// cross. That finds a number between, or the lines of all numbers between cross there. Before there are two: fine
-    /// clusters cost about k^-2, so one more saves about k^-3.
     mutating func findPenalty(_ rows: PenaltyRows, _ tries: Int) -> PenaltySearch {
-        var fewer = 0
-        var more = 0
-        var (costOfFewer, costOfMore) = (0.0, 0.0)
-        var tried = 0
-        var power = 3
-        while tried < tries {
+        searchPenalty(&penalty, k, tries) { penalty in
             let clusters = rows.solve(penalty)
-            if clusters == k { return .found }
-            if clusters == 0 { return .failed }
-            if fewer > 0 && more > 0 && (clusters == fewer || clusters == more) { return .between }
-            // The same number again, before there are two: a longer step.
-            power = clusters == fewer || clusters == more ? min(power &+ power, 384) : 3
-            let cost = rows.f[rows.count] - penalty * Double(clusters)
-            if clusters > k {
-                (more, costOfMore) = (clusters, cost)
-            } else {
-                (fewer, costOfFewer) = (clusters, cost)
-            }
-            if fewer > 0 && more > 0 {
-                penalty = (costOfFewer - costOfMore) / Double(more &- fewer)
-            } else {
-                let ratio = Double(clusters) / Double(k)
-                for _ in 0..<power { penalty *= ratio }
-                if !(penalty >= 0x1p-1000 && penalty <= 0x1p1000) { return .failed }
-            }
-            tried &+= 1
-        }
-        return .failed
-    }
-
-    /// Moves a penalty that makes `k` clusters of the coarse sums from the border of its range, which is about 3 / k
-    /// wide.
-    mutating func centrePenalty() {
-        let probe = 1.5 / Double(k)
-        if coarse.solve(penalty * (1 + probe)) == k {
-            penalty *= 1 + probe / 2
-        } else if coarse.solve(penalty * (1 - probe)) == k {
-            penalty *= 1 - probe / 2
+            return (clusters, rows.f[rows.count])
         }
     }
 

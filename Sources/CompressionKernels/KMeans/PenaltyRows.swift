@@ -33,11 +33,20 @@ struct PenaltyRows {
         _ count: Int, _ memory: UnsafeMutablePointer<Double>, _ starts: UnsafeMutablePointer<Int32>,
         _ cancelled: UnsafePointer<Int32>?
     ) {
+        self.init(count, memory, 0, starts, cancelled)
+    }
+
+    /// - first: the position whose numbers are in place 0; those before it are not to be asked for.
+    @inline(__always)
+    init(
+        _ count: Int, _ memory: UnsafeMutablePointer<Double>, _ first: Int, _ starts: UnsafeMutablePointer<Int32>,
+        _ cancelled: UnsafePointer<Int32>?
+    ) {
         self.count = count
         self.starts = starts
         self.cancelled = cancelled
         let length = count &+ 1
-        w = memory
+        w = memory - first
         y = w + length
         z = y + length
         f = z + length
@@ -69,6 +78,12 @@ struct PenaltyRows {
             chunks &+= 1
             if chunks & 63 == 0 && isCancelled() { return 0 }
         }
+        return clusterCount
+    }
+
+    /// The clusters of the whole, once `starts` is filled.
+    @inline(__always)
+    var clusterCount: Int {
         var clusters = 0
         var p = count
         while p > 0 {

@@ -176,6 +176,12 @@ public func sumRunImportance(
     }
 }
 
+/// Puts the importance of each element, its bits, in the place of its number.
+public func gatherImportance(_ numbers: UnsafeMutablePointer<UInt32>, _ count: Int, _ importance: UnsafePointer<Float>)
+{
+    for i in 0..<count { numbers[i] = importance[Int(numbers[i])].bitPattern }
+}
+
 /// `values[i] = Double(counts[i])`.
 public func countsToDoubles(_ counts: UnsafePointer<UInt32>, _ count: Int, _ values: UnsafeMutablePointer<Double>) {
     for i in 0..<count { values[i] = Double(counts[i]) }

@@ -36,13 +36,38 @@ extension PaletteTask {
         _ values: UnsafePointer<Element>, _ count: Int, _ importance: GroupImportance?, _ scratch: GroupScratch,
         _ lut: UnsafeMutablePointer<Element>, _ codes: UnsafeMutablePointer<UInt8>
     ) throws(CompressionError) {
-        let distinct = try Element.distinctValues(values, count, importance, scratch, pool, "palettize")
         let centroids = try Scratch<Double>(entries, operation: "palettize")
+        if anyOptimum, Element.type == .float32, case .float32(let importance) = importance,
+            try stream(
+                UnsafeRawPointer(values).assumingMemoryBound(to: Float.self), count, importance, centroids.pointer,
+                codes)
+        {
+            for c in 0..<entries { lut[c] = Element(nearest: centroids.pointer[c]) }
+            return
+        }
+        let distinct = try Element.distinctValues(values, count, importance, scratch, pool, "palettize")
         let firstIndex = try Scratch<Int32>(entries, operation: "palettize")
         let clusters = try clusterDistinct(
             distinct, entries, centroids.pointer, firstIndex.pointer, pool, "palettize", anyOptimum: anyOptimum)
         for c in 0..<clusters { lut[c] = Element(nearest: centroids.pointer[c]) }
         try Element.clusterCodes(values, count, distinct, firstIndex.pointer, clusters, scratch, pool, codes)
+    }
+
+    /// Many values in little memory. False where that cannot be, or is of no use.
+    private func stream(
+        _ values: UnsafePointer<Float>, _ count: Int, _ importance: UnsafePointer<Float>,
+        _ centroids: UnsafeMutablePointer<Double>, _ codes: UnsafeMutablePointer<UInt8>
+    ) throws(CompressionError) -> Bool {
+        let thresholds = try Scratch<Float>(entries, operation: "palettize")
+        let table = thresholds.pointer
+        let isDone = try Float.streamedClusters(
+            values, count, importance, entries, pool, "palettize", centroids: centroids, thresholds: table)
+        guard isDone else { return false }
+        pool.forEachPiece(count) { start, end in
+            variant(CompressionKernels.findIntervals, CompressionKernelsV3.findIntervals)(
+                values + start, end - start, table, entries - 1, codes + start)
+        }
+        return true
     }
 
     private func listHalves<Element: WeightElement>(

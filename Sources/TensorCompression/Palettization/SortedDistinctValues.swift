@@ -23,7 +23,7 @@ protocol SortKey: FixedWidthInteger, UnsignedInteger, BitwiseCopyable, Sendable 
 /// Keys, and with importances the number of each element, in ascending order; equal keys in the order of the elements.
 struct SortedKeys<Key: SortKey>: ~Copyable {
     let keys: Scratch<Key>
-    /// As long as the keys; free for the caller to use.
+    /// A place longer than the keys; free for the caller to use.
     let spare: Scratch<Key>
     let numbers: Scratch<UInt32>?
 
@@ -31,8 +31,8 @@ struct SortedKeys<Key: SortKey>: ~Copyable {
     init(
         _ source: UnsafePointer<Key.Value>, _ count: Int, numbered: Bool, _ pool: WorkPool, _ operation: String
     ) throws(CompressionError) {
-        var current = try Scratch<Key>(count, operation: operation)
-        var other = try Scratch<Key>(count, operation: operation)
+        var current = try Scratch<Key>(count + 1, operation: operation)
+        var other = try Scratch<Key>(count + 1, operation: operation)
         let numberCount = numbered ? count : 0
         var currentNumbers = try Scratch<UInt32>(numberCount, operation: operation)
         var otherNumbers = try Scratch<UInt32>(numberCount, operation: operation)

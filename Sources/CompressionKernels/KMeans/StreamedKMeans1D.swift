@@ -1,0 +1,275 @@
+// Weighted one-dimensional k-means of many values in little memory: the optimum of `anyOptimalKMeans1D`, but for rounding.
+//
+// Formula   As PenaltyRows.swift, whose rows are found from the first to the last. A row needs the sums of the columns from
+//           its neighbour's argmin on: about one cluster and a third. So sums and least costs are kept for a window that
+//           moves along, and computed anew for each penalty.
+// Goals     1. Memory: values and weights in binary32, where the last cluster before each value begins, and 32 bytes for
+//           each value of the window. 2. Time.
+// Rounding  Binary64 sums in the order of the values, as the reference makes them. Equal values may be given one by one;
+//           a cut is put before all of them.
+// Differs   There is no check for SMAWK's choice among splits that cost the same but for rounding: it takes any.
+
+/// Values with their weights.
+struct StreamedValues {
+    /// Values as `makeKeys` makes them, ascending.
+    let keys: UnsafePointer<UInt32>
+    let weights: UnsafePointer<Float>
+    let count: Int
+    /// Taken off all values: those that lie so close together, compared with their size, that their squares cancel.
+    let origin: Double
+
+    @inline(__always)
+    init(_ keys: UnsafePointer<UInt32>, _ weights: UnsafePointer<Float>, _ count: Int) {
+        (self.keys, self.weights, self.count) = (keys, weights, count)
+        let (first, last) = (keyValue(keys[0]), keyValue(keys[count &- 1]))
+        origin = last - first < max(abs(first), abs(last)) * 0x1p-14 ? first : 0
+    }
+
+    @inline(__always)
+    func value(_ index: Int) -> Double { keyValue(keys[index]) - origin }
+}
+
+/// The value of a key.
+@inline(__always)
+func keyValue(_ key: UInt32) -> Double {
+    Double(Float(bitPattern: key ^ (~UInt32(bitPattern: Int32(bitPattern: key) &>> 31) | 0x8000_0000)))
+}
+
+/// Bytes that `streamedKMeans1D` needs, `starts` apart. Few of them are touched: see above.
+public func streamedKMeans1DScratchBytes(_ count: Int, _ k: Int) -> Int {
+    let points = coarsePoints(count, k) &+ 1
+    return (count &+ 1) &* 32 &+ points &* 36
+}
+
+@inline(__always)
+private func coarsePoints(_ count: Int, _ k: Int) -> Int { min(count / 4, max(1024, 16 &* k)) }
+
+/// Clusters values into `k` intervals of least weighted sum of squared errors.
+///
+/// - Parameters:
+///   - keys: `count` keys of finite values (`makeKeys`), ascending.
+///   - weights: positive, each more than 2^-52 of their sum.
+///   - k: 4 to an eighth of the number of distinct values, which is 256 or more.
+///   - scratch: `streamedKMeans1DScratchBytes(count, k)` bytes, aligned to 32.
+///   - starts: `count` + 1 places.
+///   - centroids: receives `k` weighted means, ascending.
+///   - firstIndex: receives the index of the first value of each cluster.
+///   - cancelled: read several times a row.
+/// - Returns: 1: done. 0: not decided, the outputs are undefined. -1: cancelled.
+public func streamedKMeans1D(
+    _ keys: UnsafePointer<UInt32>, _ weights: UnsafePointer<Float>, _ count: Int, _ k: Int,
+    _ scratch: UnsafeMutableRawPointer, _ starts: UnsafeMutablePointer<Int32>,
+    _ centroids: UnsafeMutablePointer<Double>, _ firstIndex: UnsafeMutablePointer<Int32>,
+    _ cancelled: UnsafePointer<Int32>?
+) -> Int32 {
+    let values = StreamedValues(keys, weights, count)
+    let points = coarsePoints(count, k)
+    let window = scratch.assumingMemoryBound(to: Double.self)
+    let coarseSums = window + (count &+ 1) &* 4
+    let coarseStarts = UnsafeMutableRawPointer(coarseSums + (points &+ 1) &* 4).assumingMemoryBound(to: Int32.self)
+    let coarse = PenaltyRows(points, coarseSums, coarseStarts, cancelled)
+    let found = setCoarseSums(values, coarse)
+    let spread = coarse.cost(0, points)
+    // Far from what overflows, and from what loses digits because it is small.
+    guard found.isAscending, spread >= 0x1p-900, spread <= 0x1p1000 else { return 0 }
+    var penalty = guessedPenalty(points, k) { start, end in
+        let places = (start &* count / points, min(count &- 1, end &* count / points))
+        return (values.value(places.1) - values.value(places.0), coarse.w[end] - coarse.w[start])
+    }
+    let rough = searchPenalty(&penalty, k, 24) { penalty in
+        let clusters = coarse.solve(penalty)
+        return (clusters, coarse.f[points])
+    }
+    if rough == .found && k >= 32 { penalty = centredPenalty(penalty, k, coarse) }
+    if coarse.isCancelled() { return -1 }
+    var rows = PenaltyWindow(values, window, starts, cancelled)
+    let search = searchPenalty(&penalty, k, 24) { rows.solve($0) }
+    guard search == .found else { return coarse.isCancelled() ? -1 : 0 }
+    // As `PenaltyPath.setReach`: what rounding can hide must be less than what a cluster saves.
+    let width = values.value(count &- 1) - values.value(0)
+    let hidden = 0x1p-46 * (coarse.z[points] + Double(k) * rows.cost) + 16 * found.noise * width
+    guard penalty >= hidden, takeCuts(values, k, starts, firstIndex) else { return 0 }
+    setMeans(values, k, firstIndex, centroids)
+    return 1
+}
+
+/// Sums up all values, and keeps some of the sums.
+/// - Returns: whether no weight is lost in them, and what rounding takes from a difference, by the spread of the values.
+@inline(never)
+func setCoarseSums(_ values: StreamedValues, _ coarse: PenaltyRows) -> (isAscending: Bool, noise: Double) {
+    var sums = RunningSums()
+    var (isExact, isAscending) = (true, true)
+    var largest = 0.0
+    var place = 0
+    var i = 0
+    while true {
+        if i == place &* values.count / coarse.count {
+            coarse.w[place] = sums.w
+            coarse.y[place] = sums.y
+            coarse.z[place] = sums.z
+            place &+= 1
+        }
+        if i == values.count { break }
+        let before = sums
+        let w = Double(values.weights[i])
+        let x = values.value(i)
+        sums.add(x, w)
+        isExact = isExact && sums.w - before.w == w && sums.y - before.y == w * x
+        isAscending = isAscending && sums.w > before.w
+        largest = max(largest, abs(sums.y))
+        i &+= 1
+    }
+    let extent = max(abs(values.value(0)), abs(values.value(values.count &- 1)))
+    let noise = PenaltyPath.unit * (8 * largest + 16 * sums.w * extent)
+    return (isAscending, isExact ? 0 : noise)
+}
+
+/// The sums of w, w x and w x x, as the reference adds them up.
+struct RunningSums {
+    var w = 0.0
+    var y = 0.0
+    var z = 0.0
+
+    @inline(__always)
+    mutating func add(_ x: Double, _ weight: Double) {
+        w = weight + w
+        y = weight * x + y
+        z = weight * x * x + z
+    }
+}
+
+/// The rows of `PenaltyRows`, of which those are kept that are still needed.
+struct PenaltyWindow {
+    let values: StreamedValues
+    let memory: UnsafeMutablePointer<Double>
+    let starts: UnsafeMutablePointer<Int32>
+    let cancelled: UnsafePointer<Int32>?
+    /// The position in place 0, and the last one whose sums are known.
+    var first = 0
+    var filled = 0
+    /// The penalised cost of the whole, where `solve` did not fail.
+    var cost = 0.0
+
+    init(
+        _ values: StreamedValues, _ memory: UnsafeMutablePointer<Double>, _ starts: UnsafeMutablePointer<Int32>,
+        _ cancelled: UnsafePointer<Int32>?
+    ) {
+        (self.values, self.memory, self.starts, self.cancelled) = (values, memory, starts, cancelled)
+    }
+
+    @inline(__always)
+    var rows: PenaltyRows { PenaltyRows(values.count, memory, first, starts, cancelled) }
+
+    /// As `PenaltyRows.solve`, with the cost.
+    @inline(never)
+    mutating func solve(_ penalty: Double) -> (clusters: Int, cost: Double) {
+        first = 0
+        filled = 0
+        (rows.w[0], rows.y[0], rows.z[0], rows.f[0]) = (0, 0, 0, 0)
+        starts[0] = 0
+        var known = 0
+        while known < values.count {
+            let from = Int(starts[known])
+            if from &- first > (filled &- from) / 4 &+ 4096 { move(to: from) }
+            let end = chunkEnd(known, from)
+            let last = rows.argmin(end, from, known, penalty)
+            rows.fill(known &+ 1, end, from, last, penalty)
+            known = end
+            if rows.isCancelled() { return (0, 0) }
+        }
+        cost = rows.f[values.count]
+        return (rows.clusterCount, cost)
+    }
+
+    /// Forgets the positions before `position`.
+    mutating func move(to position: Int) {
+        let length = values.count &+ 1
+        let kept = filled &- position &+ 1
+        var array = 0
+        while array < 4 {
+            let target = memory + array &* length
+            let source = target + (position &- first)
+            var i = 0
+            while i < kept {
+                target[i] = source[i]
+                i &+= 1
+            }
+            array &+= 1
+        }
+        first = position
+    }
+
+    /// Adds up values until the sums of `position` are known.
+    @inline(__always)
+    mutating func fill(to position: Int) {
+        let rows = self.rows
+        var sums = RunningSums(w: rows.w[filled], y: rows.y[filled], z: rows.z[filled])
+        while filled < position {
+            sums.add(values.value(filled), Double(values.weights[filled]))
+            filled &+= 1
+            rows.w[filled] = sums.w
+            rows.y[filled] = sums.y
+            rows.z[filled] = sums.z
+        }
+    }
+
+    /// As `PenaltyRows.chunkEnd`.
+    mutating func chunkEnd(_ known: Int, _ from: Int) -> Int {
+        let limit = rows.f[known] - rows.f[from]
+        // Longer steps would fill the window with sums far ahead.
+        let longest = (known &- from) / 8 &+ 64
+        var low = known &+ 1
+        var step = 1
+        fill(to: low)
+        while low &+ step <= values.count {
+            fill(to: low &+ step)
+            guard rows.cost(from, low &+ step) <= limit else { break }
+            low &+= step
+            step = min(step &+ step, longest)
+        }
+        while step > 0 {
+            if low &+ step <= filled && rows.cost(from, low &+ step) <= limit { low &+= step }
+            step &>>= 1
+        }
+        return low
+    }
+}
+
+/// The first values of the clusters, from the last to the first; equal values share a cluster. False where one is empty then.
+func takeCuts(
+    _ values: StreamedValues, _ k: Int, _ starts: UnsafePointer<Int32>, _ firstIndex: UnsafeMutablePointer<Int32>
+) -> Bool {
+    var end = values.count
+    var cluster = k &- 1
+    while cluster >= 0 {
+        end = Int(starts[end])
+        var first = end
+        while first > 0 && values.keys[first &- 1] == values.keys[first] { first &-= 1 }
+        firstIndex[cluster] = Int32(truncatingIfNeeded: first)
+        if cluster &+ 1 < k && firstIndex[cluster] >= firstIndex[cluster &+ 1] { return false }
+        cluster &-= 1
+    }
+    return true
+}
+
+/// The means, each from the distances to a value in the middle of its cluster.
+func setMeans(
+    _ values: StreamedValues, _ k: Int, _ firstIndex: UnsafePointer<Int32>,
+    _ centroids: UnsafeMutablePointer<Double>
+) {
+    var c = 0
+    while c < k {
+        var i = Int(firstIndex[c])
+        let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : values.count
+        let middle = keyValue(values.keys[(i &+ end) / 2])
+        var (weight, moment) = (0.0, 0.0)
+        while i < end {
+            let w = Double(values.weights[i])
+            weight += w
+            moment += w * (keyValue(values.keys[i]) - middle)
+            i &+= 1
+        }
+        centroids[c] = middle + moment / weight
+        c &+= 1
+    }
+}

@@ -1,0 +1,1 @@
+../CompressionKernels/KMeans/StreamedKMeans1D.swift

@@ -1,0 +1,88 @@
+import CompressionKernels
+import CompressionKernelsV3
+
+/// Fewer elements take little memory in any way.
+private let leastCount = 1 << 18
+
+extension Float {
+    /// The clusters of least weighted sum of squared errors, but for rounding, in little memory: with 4 to 8 bits about 16
+    /// bytes an element, which is what sorting takes.
+    ///
+    /// - Parameters:
+    ///   - importance: `count` numbers, finite and not negative.
+    ///   - limit: clusters wanted.
+    ///   - centroids: receives `limit` means.
+    ///   - thresholds: receives the least value of each cluster but the first, and of elements without weight the
+    ///     least that is nearer to it than to the one before.
+    /// - Returns: false where another way is better, or needed: few elements, few different ones, importances of which some
+    ///   are lost in the sum of all and few are not, costs that rounding decides.
+    static func streamedClusters(
+        _ values: UnsafePointer<Float>, _ count: Int, _ importance: UnsafePointer<Float>, _ limit: Int,
+        _ pool: WorkPool, _ operation: String, centroids: UnsafeMutablePointer<Double>,
+        thresholds: UnsafeMutablePointer<Float>
+    ) throws(CompressionError) -> Bool {
+        guard count >= leastCount, count <= distinctValueLimit, limit >= 4 else { return false }
+        let sorted = try SortedKeys<UInt32>(values, count, numbered: true, pool, operation)
+        guard case .some(let numbers) = sorted.numbers else { return false }
+        let bits = numbers.pointer
+        pool.forEachPiece(count) { start, end in
+            variant(CompressionKernels.gatherImportance, CompressionKernelsV3.gatherImportance)(
+                bits + start, end - start, importance)
+        }
+        try pool.checkCancellation(operation)
+        let weights = UnsafeMutableRawPointer(bits).bindMemory(to: Float.self, capacity: count)
+        let keys = sorted.keys.pointer
+        let (pulling, distinct) = keepPulling(keys, weights, count)
+        // Merging takes less memory where many are equal.
+        guard distinct > count / 4, distinct >= 8 * limit else { return false }
+        let bytes = variant(
+            CompressionKernels.streamedKMeans1DScratchBytes, CompressionKernelsV3.streamedKMeans1DScratchBytes)(
+                pulling, limit)
+        let scratch = try Scratch<UInt8>(bytes, operation: operation)
+        let firstIndex = try Scratch<Int32>(limit, operation: operation)
+        let starts = UnsafeMutableRawPointer(sorted.spare.pointer).bindMemory(to: Int32.self, capacity: pulling + 1)
+        let outcome = variant(CompressionKernels.streamedKMeans1D, CompressionKernelsV3.streamedKMeans1D)(
+            keys, weights, pulling, limit, scratch.pointer, starts, centroids, firstIndex.pointer,
+            pool.cancellation.flag)
+        if outcome < 0 { throw .cancelled(operation) }
+        guard outcome > 0 else { return false }
+        for cluster in 1..<limit {
+            let first = Int(firstIndex.pointer[cluster])
+            thresholds[cluster - 1] = threshold(
+                keys[first - 1], keys[first], centroids[cluster - 1], centroids[cluster], isExact: pulling == count)
+        }
+        return true
+    }
+
+    /// Leaves out what has no weight, or one that a sum of all would not notice.
+    /// - Returns: how many stay, and how many different ones; none where all are zero.
+    private static func keepPulling(
+        _ keys: UnsafeMutablePointer<UInt32>, _ weights: UnsafeMutablePointer<Float>, _ count: Int
+    ) -> (pulling: Int, distinct: Int) {
+        var total = 0.0
+        for i in 0..<count { total += Double(weights[i]) }
+        let least = max(total * 0x1p-51, .leastNonzeroMagnitude)
+        var (kept, distinct) = (0, 0)
+        for i in 0..<count where Double(weights[i]) >= least {
+            if kept == 0 || keys[kept - 1] != keys[i] { distinct += 1 }
+            (keys[kept], weights[kept]) = (keys[i], weights[i])
+            kept += 1
+        }
+        return (kept, distinct)
+    }
+
+    /// The least value after `low` that is nearer to the cluster that begins with `high` than to the one that ends with `low`.
+    private static func threshold(
+        _ low: UInt32, _ high: UInt32, _ before: Double, _ after: Double, isExact: Bool
+    ) -> Float {
+        func value(_ key: UInt32) -> Float { Float(bitPattern: key >> 31 == 0 ? ~key : key ^ 0x8000_0000) }
+        if isExact { return value(high) }
+        var (low, high) = (low, high)
+        while high - low > 1 {
+            let middle = low + (high - low) / 2
+            let distance = Double(value(middle)) - before
+            if distance > after - Double(value(middle)) { high = middle } else { low = middle }
+        }
+        return value(high)
+    }
+}
