@@ -19,10 +19,10 @@ static void release(quantize_work *work) {
     DROP(work->zero);
 }
 
-static int read_arguments(quantize_work *work, PyObject *arguments, int *threads) {
+static int read_arguments(quantize_work *work, PyObject *arguments, const char *format, int *threads) {
     PyObject *weight, *sizes;
     swc_quantize_options *options = &work->options;
-    if (!PyArg_ParseTuple(arguments, "OiippO!i:quantize", &weight, &options->mode, &options->nbits, &options->is_signed,
+    if (!PyArg_ParseTuple(arguments, format, &weight, &options->mode, &options->nbits, &options->is_signed,
                           &options->reference_arithmetic, &PyTuple_Type, &sizes, threads)) {
         return -1;
     }
@@ -45,8 +45,8 @@ static int read_arguments(quantize_work *work, PyObject *arguments, int *threads
 
 static int make_outputs(quantize_work *work, int is_dense) {
     int rank = PyArray_NDIM(work->weight), type = work->options.is_signed ? NPY_INT8 : NPY_UINT8;
-    work->data = new_array(rank, (const int64_t *)PyArray_DIMS(work->weight),
-                           is_dense ? PyArray_TYPE(work->weight) : type);
+    work->data =
+        new_array(rank, (const int64_t *)PyArray_DIMS(work->weight), is_dense ? PyArray_TYPE(work->weight) : type);
     work->scale = new_array(rank, work->scale_shape, PyArray_TYPE(work->weight));
     if (work->layout.has_zero_point) {
         work->zero = new_array(rank, work->scale_shape, type);
@@ -64,7 +64,7 @@ static PyObject *quantized(PyObject *module, PyObject *arguments, int is_dense) 
     int threads;
     quantize_work work = {.weight = NULL};
     work.layout.scale_shape = work.scale_shape;
-    if (read_arguments(&work, arguments, &threads) < 0)
+    if (read_arguments(&work, arguments, is_dense ? "OiippO!i:round_to_codes" : "OiippO!i:quantize", &threads) < 0)
         goto done;
     call_begin(&call, threads);
     swc_tensor weight = tensor_of(work.weight);
@@ -76,8 +76,7 @@ static PyObject *quantized(PyObject *module, PyObject *arguments, int is_dense) 
     void *zero = work.zero == NULL ? NULL : PyArray_DATA(work.zero);
     call_leave(&call);
     if (is_dense)
-        status =
-            swc_round_to_codes(&weight, &work.options, &call.run, data, scale, zero, errors, &call.error);
+        status = swc_round_to_codes(&weight, &work.options, &call.run, data, scale, zero, errors, &call.error);
     else
         status = swc_quantize(&weight, &work.options, &call.run, data, scale, zero, &call.error);
     call_enter(&call);
@@ -95,17 +94,14 @@ done:
 PyDoc_STRVAR(quantize_doc, "quantize(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) "
                            "-> (data, scale, zero_point or None)");
 
-static PyObject *quantize(PyObject *module, PyObject *arguments) {
-    return quantized(module, arguments, 0);
-}
+static PyObject *quantize(PyObject *module, PyObject *arguments) { return quantized(module, arguments, 0); }
 
-PyDoc_STRVAR(round_to_codes_doc,
-             "round_to_codes(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) -> (what the "
-             "codes stand for, scale, zero_point or None, (squared error, sum of squares, max error))");
+PyDoc_STRVAR(
+    round_to_codes_doc,
+    "round_to_codes(weight, mode, nbits, is_signed, reference_arithmetic, block_sizes, num_threads) -> (what the "
+    "codes stand for, scale, zero_point or None, (squared error, sum of squares, max error))");
 
-static PyObject *round_to_codes(PyObject *module, PyObject *arguments) {
-    return quantized(module, arguments, 1);
-}
+static PyObject *round_to_codes(PyObject *module, PyObject *arguments) { return quantized(module, arguments, 1); }
 
 // MARK: - dequantize
 

@@ -251,9 +251,9 @@ swc_status swc_quantize(const swc_tensor *_Nonnull weight, const swc_quantize_op
                         uint8_t *_Nullable zero_point, swc_error *_Nonnull error);
 
 /// Quantizes one array and decodes the codes.
-/// - dense: room for the elements that the codes stand for, in the weight's type.
+/// - dense: room for the elements that the codes stand for, in the weight's type; apart from the weight.
 /// - scale, zero_point: as above.
-/// - errors: receives the sum of the squares of weight - dense, that of the weight's, and the greatest |weight - dense|.
+/// - errors: receives the sums of the squares of weight - dense and of weight, and the greatest |weight - dense|.
 swc_status swc_round_to_codes(const swc_tensor *_Nonnull weight, const swc_quantize_options *_Nonnull options,
                               const swc_run *_Nonnull run, void *_Nonnull dense, void *_Nonnull scale,
                               uint8_t *_Nullable zero_point, double *_Nonnull errors, swc_error *_Nonnull error);

@@ -95,6 +95,17 @@ struct PenaltyPath {
     var cellLimit: Int { PenaltyPath.cellLimit(count, k) }
     var wayLimit: Int { 2 &* cellLimit }
 
+    /// Sums that the penalty is looked for on first.
+    @inline(__always)
+    static func coarsePoints(_ count: Int, _ k: Int) -> Int { min(count / 4, max(1024, 16 &* k)) }
+
+    /// More than rounding can make of the cost of all clusters.
+    /// - z: the sum of all w x x; noise: see `sumNoise`; width: of all values.
+    @inline(__always)
+    static func reach(_ z: Double, _ cost: Double, _ k: Int, _ noise: Double, _ width: Double) -> Double {
+        128 * unit * (z + Double(k) * cost) + 16 * noise * width
+    }
+
     /// Below that the levels are as fast, or clusters are too small for the checks to succeed.
     static func isWorthwhile(_ count: Int, _ k: Int) -> Bool { k >= 4 && count >= 256 && count >= 8 &* k }
 
@@ -109,7 +120,7 @@ struct PenaltyPath {
         let second = memory + secondPlace
         let starts = (second + count &* 16).assumingMemoryBound(to: Int32.self)
         rows = PenaltyRows(count, sums, starts, cancelled)
-        let points = min(count / 4, max(1024, 16 &* k))
+        let points = PenaltyPath.coarsePoints(count, k)
         let coarseSums = second.assumingMemoryBound(to: Double.self)
         coarse = PenaltyRows(points, coarseSums, starts + (count &+ 1), cancelled)
         // The coarse sums are no longer needed when these are filled.
@@ -243,7 +254,7 @@ extension PenaltyPath {
     }
 
     mutating func setReach(_ values: UnsafePointer<Double>) {
-        reach = 128 * PenaltyPath.unit * (rows.z[count] + Double(k) * rows.f[count])
-        reach += 16 * sumNoise * (values[count &- 1] - values[0])
+        let width = values[count &- 1] - values[0]
+        reach = PenaltyPath.reach(rows.z[count], rows.f[count], k, sumNoise, width)
     }
 }

@@ -5,8 +5,9 @@
 //           moves along, and computed anew for each penalty.
 // Goals     1. Memory: values and weights in binary32, where the last cluster before each value begins, and 32 bytes for
 //           each value of the window. 2. Time.
-// Rounding  Binary64 sums in the order of the values, as the reference makes them. Equal values may be given one by one;
-//           a cut is put before all of them.
+// Rounding  Binary64 sums in the order of the values, as the reference makes them; binary32 values are never so close together,
+//           compared with their size, that 2^16 different ones cancel. Equal values are given one by one, and a cut among
+//           them moves to the end of them that costs less.
 // Differs   There is no check for SMAWK's choice among splits that cost the same but for rounding: it takes any.
 
 /// Values with their weights.
@@ -15,34 +16,21 @@ struct StreamedValues {
     let keys: UnsafePointer<UInt32>
     let weights: UnsafePointer<Float>
     let count: Int
-    /// Taken off all values: those that lie so close together, compared with their size, that their squares cancel.
-    let origin: Double
 
     @inline(__always)
     init(_ keys: UnsafePointer<UInt32>, _ weights: UnsafePointer<Float>, _ count: Int) {
         (self.keys, self.weights, self.count) = (keys, weights, count)
-        let (first, last) = (keyValue(keys[0]), keyValue(keys[count &- 1]))
-        origin = last - first < max(abs(first), abs(last)) * 0x1p-14 ? first : 0
     }
 
     @inline(__always)
-    func value(_ index: Int) -> Double { keyValue(keys[index]) - origin }
-}
-
-/// The value of a key.
-@inline(__always)
-func keyValue(_ key: UInt32) -> Double {
-    Double(Float(bitPattern: key ^ (~UInt32(bitPattern: Int32(bitPattern: key) &>> 31) | 0x8000_0000)))
+    func value(_ index: Int) -> Double { keyValue(keys[index]) }
 }
 
 /// Bytes that `streamedKMeans1D` needs, `starts` apart. Few of them are touched: see above.
 public func streamedKMeans1DScratchBytes(_ count: Int, _ k: Int) -> Int {
-    let points = coarsePoints(count, k) &+ 1
+    let points = PenaltyPath.coarsePoints(count, k) &+ 1
     return (count &+ 1) &* 32 &+ points &* 36
 }
-
-@inline(__always)
-private func coarsePoints(_ count: Int, _ k: Int) -> Int { min(count / 4, max(1024, 16 &* k)) }
 
 /// Clusters values into `k` intervals of least weighted sum of squared errors.
 ///
@@ -63,12 +51,13 @@ public func streamedKMeans1D(
     _ cancelled: UnsafePointer<Int32>?
 ) -> Int32 {
     let values = StreamedValues(keys, weights, count)
-    let points = coarsePoints(count, k)
+    let points = PenaltyPath.coarsePoints(count, k)
     let window = scratch.assumingMemoryBound(to: Double.self)
     let coarseSums = window + (count &+ 1) &* 4
     let coarseStarts = UnsafeMutableRawPointer(coarseSums + (points &+ 1) &* 4).assumingMemoryBound(to: Int32.self)
     let coarse = PenaltyRows(points, coarseSums, coarseStarts, cancelled)
     let found = setCoarseSums(values, coarse)
+    if coarse.isCancelled() { return -1 }
     let spread = coarse.cost(0, points)
     // Far from what overflows, and from what loses digits because it is small.
     guard found.isAscending, spread >= 0x1p-900, spread <= 0x1p1000 else { return 0 }
@@ -85,9 +74,9 @@ public func streamedKMeans1D(
     var rows = PenaltyWindow(values, window, starts, cancelled)
     let search = searchPenalty(&penalty, k, 24) { rows.solve($0) }
     guard search == .found else { return coarse.isCancelled() ? -1 : 0 }
-    // As `PenaltyPath.setReach`: what rounding can hide must be less than what a cluster saves.
+    // What rounding can hide must be less than what a cluster saves.
     let width = values.value(count &- 1) - values.value(0)
-    let hidden = 0x1p-46 * (coarse.z[points] + Double(k) * rows.cost) + 16 * found.noise * width
+    let hidden = PenaltyPath.reach(coarse.z[points], rows.cost, k, found.noise, width)
     guard penalty >= hidden, takeCuts(values, k, starts, firstIndex) else { return 0 }
     setMeans(values, k, firstIndex, centroids)
     return 1
@@ -100,24 +89,25 @@ func setCoarseSums(_ values: StreamedValues, _ coarse: PenaltyRows) -> (isAscend
     var sums = RunningSums()
     var (isExact, isAscending) = (true, true)
     var largest = 0.0
-    var place = 0
     var i = 0
+    var place = 0
     while true {
-        if i == place &* values.count / coarse.count {
-            coarse.w[place] = sums.w
-            coarse.y[place] = sums.y
-            coarse.z[place] = sums.z
-            place &+= 1
+        coarse.w[place] = sums.w
+        coarse.y[place] = sums.y
+        coarse.z[place] = sums.z
+        if place == coarse.count || coarse.isCancelled() { break }
+        place &+= 1
+        let next = place &* values.count / coarse.count
+        while i < next {
+            let before = sums
+            let (w, x) = (Double(values.weights[i]), values.value(i))
+            sums.add(x, w)
+            isExact = isExact && sums.w - before.w == w && sums.w - w == before.w
+            isExact = isExact && sums.y - before.y == w * x && sums.y - w * x == before.y
+            isAscending = isAscending && sums.w > before.w
+            largest = max(largest, abs(sums.y))
+            i &+= 1
         }
-        if i == values.count { break }
-        let before = sums
-        let w = Double(values.weights[i])
-        let x = values.value(i)
-        sums.add(x, w)
-        isExact = isExact && sums.w - before.w == w && sums.y - before.y == w * x
-        isAscending = isAscending && sums.w > before.w
-        largest = max(largest, abs(sums.y))
-        i &+= 1
     }
     let extent = max(abs(values.value(0)), abs(values.value(values.count &- 1)))
     let noise = PenaltyPath.unit * (8 * largest + 16 * sums.w * extent)
@@ -236,20 +226,40 @@ struct PenaltyWindow {
 }
 
 /// The first values of the clusters, from the last to the first; equal values share a cluster. False where one is empty then.
+///
+/// A cut among equal values is moved to that end of them past which there is less weight: those were as near to one
+/// cluster as to the other but for rounding, which is by weight.
 func takeCuts(
     _ values: StreamedValues, _ k: Int, _ starts: UnsafePointer<Int32>, _ firstIndex: UnsafeMutablePointer<Int32>
 ) -> Bool {
     var end = values.count
+    var after = values.count
     var cluster = k &- 1
     while cluster >= 0 {
         end = Int(starts[end])
-        var first = end
-        while first > 0 && values.keys[first &- 1] == values.keys[first] { first &-= 1 }
+        let first = cut(values, end)
+        guard first < after else { return false }
         firstIndex[cluster] = Int32(truncatingIfNeeded: first)
-        if cluster &+ 1 < k && firstIndex[cluster] >= firstIndex[cluster &+ 1] { return false }
+        after = first
         cluster &-= 1
     }
-    return true
+    return after == 0
+}
+
+/// Where values that differ are parted near `position`.
+func cut(_ values: StreamedValues, _ position: Int) -> Int {
+    guard position > 0, values.keys[position &- 1] == values.keys[position] else { return position }
+    var (low, high) = (position, position)
+    var (below, above) = (0.0, 0.0)
+    while low > 0 && values.keys[low &- 1] == values.keys[position] {
+        low &-= 1
+        below += Double(values.weights[low])
+    }
+    while high < values.count && values.keys[high] == values.keys[position] {
+        above += Double(values.weights[high])
+        high &+= 1
+    }
+    return below <= above ? low : high
 }
 
 /// The means, each from the distances to a value in the middle of its cluster.
@@ -261,12 +271,12 @@ func setMeans(
     while c < k {
         var i = Int(firstIndex[c])
         let end = c &+ 1 < k ? Int(firstIndex[c &+ 1]) : values.count
-        let middle = keyValue(values.keys[(i &+ end) / 2])
+        let middle = values.value((i &+ end) / 2)
         var (weight, moment) = (0.0, 0.0)
         while i < end {
             let w = Double(values.weights[i])
             weight += w
-            moment += w * (keyValue(values.keys[i]) - middle)
+            moment += w * (values.value(i) - middle)
             i &+= 1
         }
         centroids[c] = middle + moment / weight

@@ -26,13 +26,22 @@ public func makeKeys(_ source: UnsafePointer<Double>, _ count: Int, _ keys: Unsa
     }
 }
 
+/// The value of a key.
+@inline(__always)
+public func keyValue(_ key: UInt32) -> Double {
+    Double(Float(bitPattern: key ^ (~UInt32(bitPattern: Int32(bitPattern: key) &>> 31) | 0x8000_0000)))
+}
+
 /// The value of each key.
 public func keysToDoubles(_ keys: UnsafePointer<UInt32>, _ count: Int, _ values: UnsafeMutablePointer<Double>) {
-    for i in 0..<count {
-        let key = keys[i]
-        let mask = ~UInt32(bitPattern: Int32(bitPattern: key) &>> 31) | 0x8000_0000
-        values[i] = Double(Float(bitPattern: key ^ mask))
-    }
+    for i in 0..<count { values[i] = keyValue(keys[i]) }
+}
+
+/// How many different keys a sorted array has.
+public func countDistinct(_ keys: UnsafePointer<UInt32>, _ count: Int) -> Int {
+    var found = min(count, 1)
+    for i in 1..<max(count, 1) { found &+= keys[i] == keys[i &- 1] ? 0 : 1 }
+    return found
 }
 
 /// The value of each key.

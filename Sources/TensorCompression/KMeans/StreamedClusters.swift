@@ -1,11 +1,22 @@
 import CompressionKernels
 import CompressionKernelsV3
 
+/// What `streamedClusters` did.
+enum StreamedClusters: ~Copyable {
+    /// Centroids and thresholds are there.
+    case done
+    /// Many elements are equal: to merge them takes less memory, and here they are.
+    case merged(DistinctValues)
+    /// Another way is needed: few elements or clusters, importances most of which are lost in the sum of all, costs that
+    /// rounding decides.
+    case undecided
+}
+
 /// Fewer elements take little memory in any way.
 private let leastCount = 1 << 18
 
 extension Float {
-    /// The clusters of least weighted sum of squared errors, but for rounding, in little memory: with 4 to 8 bits about 16
+    /// The clusters of least weighted sum of squared errors, but for rounding, in little memory: from 4 bits on about 16
     /// bytes an element, which is what sorting takes.
     ///
     /// - Parameters:
@@ -14,27 +25,27 @@ extension Float {
     ///   - centroids: receives `limit` means.
     ///   - thresholds: receives the least value of each cluster but the first, and of elements without weight the
     ///     least that is nearer to it than to the one before.
-    /// - Returns: false where another way is better, or needed: few elements, few different ones, importances of which some
-    ///   are lost in the sum of all and few are not, costs that rounding decides.
     static func streamedClusters(
         _ values: UnsafePointer<Float>, _ count: Int, _ importance: UnsafePointer<Float>, _ limit: Int,
         _ pool: WorkPool, _ operation: String, centroids: UnsafeMutablePointer<Double>,
         thresholds: UnsafeMutablePointer<Float>
-    ) throws(CompressionError) -> Bool {
-        guard count >= leastCount, count <= distinctValueLimit, limit >= 4 else { return false }
+    ) throws(CompressionError) -> StreamedClusters {
+        guard count >= leastCount, count <= distinctValueLimit, limit >= 4 else { return .undecided }
         let sorted = try SortedKeys<UInt32>(values, count, numbered: true, pool, operation)
-        guard case .some(let numbers) = sorted.numbers else { return false }
-        let bits = numbers.pointer
+        guard let bits = sorted.numberPlaces else { return .undecided }
+        let keys = sorted.keys.pointer
+        let different = variant(CompressionKernels.countDistinct, CompressionKernelsV3.countDistinct)(keys, count)
+        guard different > count / 4 else {
+            return .merged(try UInt32.distinctValues(sorted, count, .float32(importance), operation))
+        }
         pool.forEachPiece(count) { start, end in
             variant(CompressionKernels.gatherImportance, CompressionKernelsV3.gatherImportance)(
                 bits + start, end - start, importance)
         }
         try pool.checkCancellation(operation)
         let weights = UnsafeMutableRawPointer(bits).bindMemory(to: Float.self, capacity: count)
-        let keys = sorted.keys.pointer
         let (pulling, distinct) = keepPulling(keys, weights, count)
-        // Merging takes less memory where many are equal.
-        guard distinct > count / 4, distinct >= 8 * limit else { return false }
+        guard distinct >= 256, distinct >= 8 * limit else { return .undecided }
         let bytes = variant(
             CompressionKernels.streamedKMeans1DScratchBytes, CompressionKernelsV3.streamedKMeans1DScratchBytes)(
                 pulling, limit)
@@ -45,13 +56,13 @@ extension Float {
             keys, weights, pulling, limit, scratch.pointer, starts, centroids, firstIndex.pointer,
             pool.cancellation.flag)
         if outcome < 0 { throw .cancelled(operation) }
-        guard outcome > 0 else { return false }
+        guard outcome > 0 else { return .undecided }
         for cluster in 1..<limit {
             let first = Int(firstIndex.pointer[cluster])
             thresholds[cluster - 1] = threshold(
                 keys[first - 1], keys[first], centroids[cluster - 1], centroids[cluster], isExact: pulling == count)
         }
-        return true
+        return .done
     }
 
     /// Leaves out what has no weight, or one that a sum of all would not notice.
@@ -75,14 +86,12 @@ extension Float {
     private static func threshold(
         _ low: UInt32, _ high: UInt32, _ before: Double, _ after: Double, isExact: Bool
     ) -> Float {
-        func value(_ key: UInt32) -> Float { Float(bitPattern: key >> 31 == 0 ? ~key : key ^ 0x8000_0000) }
-        if isExact { return value(high) }
         var (low, high) = (low, high)
-        while high - low > 1 {
+        while !isExact && high - low > 1 {
             let middle = low + (high - low) / 2
-            let distance = Double(value(middle)) - before
-            if distance > after - Double(value(middle)) { high = middle } else { low = middle }
+            let value = CompressionKernels.keyValue(middle)
+            if value - before > after - value { high = middle } else { low = middle }
         }
-        return value(high)
+        return Float(CompressionKernels.keyValue(high))
     }
 }

@@ -105,7 +105,7 @@ struct QuantizationJob<Element: QuantizableElement> {
         _ target: UnsafeMutablePointer<Element>
     ) throws(CompressionError) -> ErrorStatistics {
         Element.dequantizeBlocks(codes, count, length, options.type.flip, zero + first, scale + first, target)
-        let work = try Scratch<Float>(2 * count * length, operation: "quantize")
+        let work = try Scratch<Float>(Element.type == .float16 ? 2 * count * length : 0, operation: "quantize")
         return withUnsafeTemporaryAllocation(of: Double.self, capacity: 3) { sums in
             let places = sums.baseAddress.unsafelyUnwrapped
             Element.sumErrors(elements + first * length, target, count * length, work.pointer, places)

@@ -19,12 +19,12 @@ public func quantize(
     return QuantizationSummary(constantBlocks: found.zeroBlocks)
 }
 
-/// Rounds a tensor to what its codes stand for, in one go through the memory: `quantize`, `dequantize` and the error, with
-/// the same bits.
+/// Rounds a tensor to what its codes stand for: `quantize`, `dequantize` and the error, with the same bits. Blocks that lie one
+/// after the other go through the memory once.
 ///
 /// - Parameters:
 ///   - layout, scale, zeroPoint: see `quantize`.
-///   - dense: receives `layout.count` elements of the tensor's type.
+///   - dense: receives `layout.count` elements of the tensor's type; other memory than the tensor's.
 /// - Throws: as `quantize`.
 public func roundToCodes(
     _ tensor: TensorView, _ options: QuantizationOptions, _ layout: QuantizationLayout, pool: WorkPool,

@@ -37,37 +37,52 @@ extension PaletteTask {
         _ lut: UnsafeMutablePointer<Element>, _ codes: UnsafeMutablePointer<UInt8>
     ) throws(CompressionError) {
         let centroids = try Scratch<Double>(entries, operation: "palettize")
-        if anyOptimum, Element.type == .float32, case .float32(let importance) = importance,
-            try stream(
-                UnsafeRawPointer(values).assumingMemoryBound(to: Float.self), count, importance, centroids.pointer,
-                codes)
-        {
-            for c in 0..<entries { lut[c] = Element(nearest: centroids.pointer[c]) }
-            return
+        if anyOptimum, Element.type == .float32, case .float32(let weights) = importance {
+            let singles = UnsafeRawPointer(values).assumingMemoryBound(to: Float.self)
+            switch try stream(singles, count, weights, centroids.pointer, codes) {
+            case .done:
+                for c in 0..<entries { lut[c] = Element(nearest: centroids.pointer[c]) }
+                return
+            case .merged(let distinct):
+                return try cluster(distinct, values, count, scratch, centroids.pointer, lut, codes)
+            case .undecided: break
+            }
         }
         let distinct = try Element.distinctValues(values, count, importance, scratch, pool, "palettize")
+        try cluster(distinct, values, count, scratch, centroids.pointer, lut, codes)
+    }
+
+    private func cluster<Element: WeightElement>(
+        _ distinct: borrowing DistinctValues, _ values: UnsafePointer<Element>, _ count: Int, _ scratch: GroupScratch,
+        _ centroids: UnsafeMutablePointer<Double>, _ lut: UnsafeMutablePointer<Element>,
+        _ codes: UnsafeMutablePointer<UInt8>
+    ) throws(CompressionError) {
         let firstIndex = try Scratch<Int32>(entries, operation: "palettize")
         let clusters = try clusterDistinct(
-            distinct, entries, centroids.pointer, firstIndex.pointer, pool, "palettize", anyOptimum: anyOptimum)
-        for c in 0..<clusters { lut[c] = Element(nearest: centroids.pointer[c]) }
+            distinct, entries, centroids, firstIndex.pointer, pool, "palettize", anyOptimum: anyOptimum)
+        for c in 0..<clusters { lut[c] = Element(nearest: centroids[c]) }
         try Element.clusterCodes(values, count, distinct, firstIndex.pointer, clusters, scratch, pool, codes)
     }
 
-    /// Many values in little memory. False where that cannot be, or is of no use.
+    /// Many values in little memory, with their codes.
     private func stream(
         _ values: UnsafePointer<Float>, _ count: Int, _ importance: UnsafePointer<Float>,
         _ centroids: UnsafeMutablePointer<Double>, _ codes: UnsafeMutablePointer<UInt8>
-    ) throws(CompressionError) -> Bool {
+    ) throws(CompressionError) -> StreamedClusters {
         let thresholds = try Scratch<Float>(entries, operation: "palettize")
         let table = thresholds.pointer
-        let isDone = try Float.streamedClusters(
+        switch try Float.streamedClusters(
             values, count, importance, entries, pool, "palettize", centroids: centroids, thresholds: table)
-        guard isDone else { return false }
-        pool.forEachPiece(count) { start, end in
-            variant(CompressionKernels.findIntervals, CompressionKernelsV3.findIntervals)(
-                values + start, end - start, table, entries - 1, codes + start)
+        {
+        case .merged(let distinct): return .merged(distinct)
+        case .undecided: return .undecided
+        case .done:
+            pool.forEachPiece(count) { start, end in
+                variant(CompressionKernels.findIntervals, CompressionKernelsV3.findIntervals)(
+                    values + start, end - start, table, entries - 1, codes + start)
+            }
+            return .done
         }
-        return true
     }
 
     private func listHalves<Element: WeightElement>(

@@ -23,17 +23,23 @@ protocol SortKey: FixedWidthInteger, UnsignedInteger, BitwiseCopyable, Sendable 
 /// Keys, and with importances the number of each element, in ascending order; equal keys in the order of the elements.
 struct SortedKeys<Key: SortKey>: ~Copyable {
     let keys: Scratch<Key>
-    /// A place longer than the keys; free for the caller to use.
+    /// Free for the caller to use. With numbers, this and the keys have a place more than there are keys.
     let spare: Scratch<Key>
     let numbers: Scratch<UInt32>?
+    var numberPlaces: UnsafeMutablePointer<UInt32>? {
+        switch numbers {
+        case .none: nil
+        case .some(let numbers): numbers.pointer
+        }
+    }
 
     /// - Parameter count: below 2^32.
     init(
         _ source: UnsafePointer<Key.Value>, _ count: Int, numbered: Bool, _ pool: WorkPool, _ operation: String
     ) throws(CompressionError) {
-        var current = try Scratch<Key>(count + 1, operation: operation)
-        var other = try Scratch<Key>(count + 1, operation: operation)
-        let numberCount = numbered ? count : 0
+        let (places, numberCount) = numbered ? (count + 1, count) : (count, 0)
+        var current = try Scratch<Key>(places, operation: operation)
+        var other = try Scratch<Key>(places, operation: operation)
         var currentNumbers = try Scratch<UInt32>(numberCount, operation: operation)
         var otherNumbers = try Scratch<UInt32>(numberCount, operation: operation)
         let parts = count < largeGroup ? 1 : pool.threadCount
@@ -102,6 +108,13 @@ extension SortKey {
         _ operation: String
     ) throws(CompressionError) -> DistinctValues {
         let sorted = try SortedKeys<Self>(source, count, numbered: importance != nil, pool, operation)
+        return try distinctValues(sorted, count, importance, operation)
+    }
+
+    /// The same of sorted keys, whose memory is used. Their numbers are there if there are importances.
+    static func distinctValues(
+        _ sorted: borrowing SortedKeys<Self>, _ count: Int, _ importance: GroupImportance?, _ operation: String
+    ) throws(CompressionError) -> DistinctValues {
         let keys = sorted.keys.pointer
         // The other array of the sort is free, and at least as wide.
         let counts = UnsafeMutableRawPointer(sorted.spare.pointer).bindMemory(to: UInt32.self, capacity: count)
@@ -110,20 +123,19 @@ extension SortKey {
         let weights = try Scratch<Double>(found, operation: operation)
         let valuesOut = values.pointer
         toDoubles(keys, found, valuesOut)
-        switch sorted.numbers {
-        case .none:
-            variant(CompressionKernels.countsToDoubles, CompressionKernelsV3.countsToDoubles)(
-                counts, found, weights.pointer)
-        case .some(let numbers):
+        if let numbers = sorted.numberPlaces {
             switch importance {
             case .float32(let importance):
                 variant(CompressionKernels.sumRunImportance, CompressionKernelsV3.sumRunImportance)(
-                    numbers.pointer, counts, found, importance, weights.pointer)
+                    numbers, counts, found, importance, weights.pointer)
             case .float64(let importance):
                 variant(CompressionKernels.sumRunImportance, CompressionKernelsV3.sumRunImportance)(
-                    numbers.pointer, counts, found, importance, weights.pointer)
+                    numbers, counts, found, importance, weights.pointer)
             case nil: break
             }
+        } else {
+            variant(CompressionKernels.countsToDoubles, CompressionKernelsV3.countsToDoubles)(
+                counts, found, weights.pointer)
         }
         return DistinctValues(count: found, values: values, weights: weights, patterns: .none)
     }

@@ -62,7 +62,7 @@ private func mappedMemory(_ bytes: Int) -> UnsafeMutableRawPointer? {
     guard memory != MAP_FAILED else { return nil }
     #if !canImport(Darwin)
     // Few large pages are found at once; for hundreds the system may take a second, where memory is full of files.
-    if bytes <= 32 << 20 { madvise(memory, bytes, MADV_HUGEPAGE) }
+    if bytes <= 33 << 20 { madvise(memory, bytes, MADV_HUGEPAGE) }
     #endif
     return memory
 }

@@ -191,6 +191,28 @@ def test_the_report_says_how_much_and_how_well() -> None:
     assert "palettization_mode" in repr(palettizer.report())
 
 
+@pytest.mark.parametrize("dtype", ALL_FLOATS, ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weight_dtype": "int4", "granularity": "per_block", "block_size": 16},
+        {"weight_dtype": "uint8", "quantization_scheme": "affine"},
+        {"weight_dtype": "int8", "granularity": "per_tensor"},
+    ],
+    ids=str,
+)
+def test_errors_of_quantized_weights(settings: dict[str, Any], dtype: Any) -> None:
+    model = torch.nn.Linear(512, 256).to(dtype)
+    quantizer = COMPRESSORS["quantizer"](model, {"global_config": settings})
+    done = quantizer.compress()
+    record = quantizer.report.weights[0]
+    difference = (done.weight.double() - model.weight.double()).detach()
+    assert record.mse == pytest.approx(float(difference.square().mean()), rel=1e-5)
+    assert record.max_error == pytest.approx(float(difference.abs().max()), rel=1e-6)
+    signal = float(model.weight.detach().double().square().mean())
+    assert record.snr_db == pytest.approx(10 * math.log10(signal / record.mse), abs=1e-3)
+
+
 def test_errors_of_numbers_that_float32_cannot_square() -> None:
     for factor in (1e-30, 1e30):
         model = torch.nn.Linear(64, 32)

@@ -96,7 +96,7 @@ def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
     array, dtype = to_array(weight.parameter), weight.parameter.dtype
     mode = "linear_symmetric" if config.quantization_scheme is QuantizationScheme.symmetric else "linear"
     try:
-        values, scale, zero, errors = _rounded(
+        values, scale, zero, sums = _rounded(
             array, MODES.index(mode), config.weight_n_bits, config.is_signed, sizes, threads, dtype
         )
     except ValueError as error:
@@ -120,17 +120,19 @@ def _quantize(weight: Weight, config: Any, threads: int) -> Compressed:
         config.weight_n_bits,
         size,
         {"dtype": f"dtype=int{config.weight_n_bits}"},
-        errors=errors,
+        errors=None if sums is None else Errors.of_sums(*sums, array.size),
     )
 
 
 def _rounded(
     array: Array, mode: int, bits: int, is_signed: bool, sizes: tuple[int, ...], threads: int, dtype: Any
-) -> tuple[Array, Array, Array | None, Errors | None]:
-    """What the codes of an array stand for, scales and zero points in the parameter's `dtype`, and the error where known."""
+) -> tuple[Array, Array, Array | None, tuple[float, float, float] | None]:
+    """What the codes of an array stand for, scales and zero points, and the sums of `Errors.of_sums` where they are known.
+
+    Values and scales are those of the parameter's `dtype`.
+    """
     if dtype is not torch.bfloat16:
-        values, scale, zero, sums = _native.round_to_codes(array, mode, bits, is_signed, False, sizes, threads)
-        return values, scale, zero, Errors.of_sums(*sums, array.size)
+        return _native.round_to_codes(array, mode, bits, is_signed, False, sizes, threads)
     data, scale, zero = _native.quantize(array, mode, bits, is_signed, False, sizes, threads)
     scale = to_array(to_tensor(scale, dtype))  # rounded, as they are stored
     return _native.dequantize(data, scale, zero, threads), scale, zero, None
