@@ -8,8 +8,8 @@ The model is four linear layers of 1024 by 1024 float32 weights, as torch initia
 where the methods are not the same (vectors, weighted k-means), the squared error, which must not be greater; of GPTQ and
 SparseGPT the squared errors of each layer's outputs, which may be 0.001 % greater; where a layer's inputs come from compressed
 ones 1 %, as one code that rounding decides changes all that follows. A worse answer fails the run. Times are the best of the
-rounds; short calls are repeated for half a second at a time (coremltools' twice that). The table goes to benchmarks/results/torch-COMMIT.json and to
-docs/performance.md.
+rounds; short calls are repeated for half a second at a time (coremltools' twice that). The table goes to
+benchmarks/results/torch-COMMIT.json and to docs/performance.md.
 """
 
 import argparse

@@ -10,8 +10,7 @@ public func swc_quantize_layout_find(
     _ layout: UnsafeMutablePointer<swc_quantize_layout>, _ error: UnsafeMutablePointer<swc_error>
 ) -> swc_status {
     status(error) {
-        let tensor = try TensorView(weight.pointee, "quantize")
-        let sizes = try quantizationLayout(tensor, try QuantizationOptions(options.pointee, tensor))
+        let (_, _, sizes) = try request(weight, options)
         for (axis, size) in sizes.scaleShape.enumerated() { layout.pointee.scale_shape[axis] = Int64(size) }
         layout.pointee.has_zero_point = sizes.hasZeroPoint ? 1 : 0
     }
@@ -24,9 +23,7 @@ public func swc_quantize(
     _ zeroPoint: UnsafeMutablePointer<UInt8>?, _ error: UnsafeMutablePointer<swc_error>
 ) -> swc_status {
     status(error) {
-        let tensor = try TensorView(weight.pointee, "quantize")
-        let settings = try QuantizationOptions(options.pointee, tensor)
-        let layout = try quantizationLayout(tensor, settings)
+        let (tensor, settings, layout) = try request(weight, options)
         try run.pointee.perform(elements: layout.count) { pool in
             try quantize(tensor, settings, layout, pool: pool, data: data, scale: scale, zeroPoint: zeroPoint)
         }
@@ -41,9 +38,7 @@ public func swc_round_to_codes(
     _ error: UnsafeMutablePointer<swc_error>
 ) -> swc_status {
     status(error) {
-        let tensor = try TensorView(weight.pointee, "quantize")
-        let settings = try QuantizationOptions(options.pointee, tensor)
-        let layout = try quantizationLayout(tensor, settings)
+        let (tensor, settings, layout) = try request(weight, options)
         try run.pointee.perform(elements: layout.count) { pool in
             let found = try roundToCodes(
                 tensor, settings, layout, pool: pool, dense: dense, scale: scale, zeroPoint: zeroPoint)
@@ -68,6 +63,15 @@ public func swc_dequantize(
                 zeroPoint: zeroPoint, into: output, pool: pool)
         }
     }
+}
+
+/// What all functions that quantize are asked for, checked.
+private func request(
+    _ weight: UnsafePointer<swc_tensor>, _ options: UnsafePointer<swc_quantize_options>
+) throws -> (TensorView, QuantizationOptions, QuantizationLayout) {
+    let tensor = try TensorView(weight.pointee, "quantize")
+    let settings = try QuantizationOptions(options.pointee, tensor)
+    return (tensor, settings, try quantizationLayout(tensor, settings))
 }
 
 extension QuantizationOptions {

@@ -196,37 +196,24 @@ extension PenaltyPath {
     @inline(never)
     mutating func setPrefixSums(_ values: UnsafePointer<Double>, _ weights: UnsafePointer<Double>) -> Bool {
         let (ws, ys, zs) = (rows.w, rows.y, rows.z)
-        var (sumW, sumY, sumZ) = (0.0, 0.0, 0.0)
-        var (isExactW, isExactY, isAscending) = (true, true, true)
-        var largest = 0.0
+        var checked = CheckedSums()
         var least = Double.infinity
         ws[0] = 0
         ys[0] = 0
         zs[0] = 0
         var i = 0
         while i < count {
-            let x = values[i]
-            let w = weights[i]
-            let wx = w * x
-            let nextW = w + sumW
-            let nextY = wx + sumY
-            sumZ = w * x * x + sumZ
-            isExactW = isExactW && nextW - sumW == w && nextW - w == sumW
-            isExactY = isExactY && nextY - sumY == wx && nextY - wx == sumY
-            isAscending = isAscending && nextW > sumW
-            largest = max(largest, abs(nextY))
-            least = min(least, w)
-            sumW = nextW
-            sumY = nextY
-            ws[i &+ 1] = sumW
-            ys[i &+ 1] = sumY
-            zs[i &+ 1] = sumZ
+            checked.add(values[i], weights[i])
+            least = min(least, weights[i])
+            ws[i &+ 1] = checked.sums.w
+            ys[i &+ 1] = checked.sums.y
+            zs[i &+ 1] = checked.sums.z
             i &+= 1
         }
         leastWeight = least
-        sumNoise = isExactY ? 0 : 8 * PenaltyPath.unit * largest
-        if !isExactW { sumNoise += 16 * PenaltyPath.unit * sumW * max(abs(values[0]), abs(values[count &- 1])) }
-        return isAscending
+        sumNoise = checked.isExactY ? 0 : checked.noiseOfY
+        if !checked.isExactW { sumNoise += checked.noiseOfW(max(abs(values[0]), abs(values[count &- 1]))) }
+        return checked.isAscending
     }
 
     func setCoarseSums() {

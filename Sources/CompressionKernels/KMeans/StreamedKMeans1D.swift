@@ -26,6 +26,9 @@ struct StreamedValues {
     func value(_ index: Int) -> Double { keyValue(keys[index]) }
 }
 
+/// Whether `streamedKMeans1D` can make `k` clusters of so many distinct values.
+public func canStreamKMeans1D(_ distinct: Int, _ k: Int) -> Bool { PenaltyPath.isWorthwhile(distinct, k) }
+
 /// Bytes that `streamedKMeans1D` needs, `starts` apart. Few of them are touched: see above.
 public func streamedKMeans1DScratchBytes(_ count: Int, _ k: Int) -> Int {
     let points = PenaltyPath.coarsePoints(count, k) &+ 1
@@ -37,7 +40,7 @@ public func streamedKMeans1DScratchBytes(_ count: Int, _ k: Int) -> Int {
 /// - Parameters:
 ///   - keys: `count` keys of finite values (`makeKeys`), ascending.
 ///   - weights: positive, each more than 2^-52 of their sum.
-///   - k: 4 to an eighth of the number of distinct values, which is 256 or more.
+///   - k: clusters wanted; see `canStreamKMeans1D`.
 ///   - scratch: `streamedKMeans1DScratchBytes(count, k)` bytes, aligned to 32.
 ///   - starts: `count` + 1 places.
 ///   - centroids: receives `k` weighted means, ascending.
@@ -72,7 +75,10 @@ public func streamedKMeans1D(
     if rough == .found && k >= 32 { penalty = centredPenalty(penalty, k, coarse) }
     if coarse.isCancelled() { return -1 }
     var rows = PenaltyWindow(values, window, starts, cancelled)
-    let search = searchPenalty(&penalty, k, 24) { rows.solve($0) }
+    let search = searchPenalty(&penalty, k, 24) { penalty in
+        let clusters = rows.solve(penalty)
+        return (clusters, rows.cost)
+    }
     guard search == .found else { return coarse.isCancelled() ? -1 : 0 }
     // What rounding can hide must be less than what a cluster saves.
     let width = values.value(count &- 1) - values.value(0)
@@ -86,46 +92,24 @@ public func streamedKMeans1D(
 /// - Returns: whether no weight is lost in them, and what rounding takes from a difference, by the spread of the values.
 @inline(never)
 func setCoarseSums(_ values: StreamedValues, _ coarse: PenaltyRows) -> (isAscending: Bool, noise: Double) {
-    var sums = RunningSums()
-    var (isExact, isAscending) = (true, true)
-    var largest = 0.0
+    var checked = CheckedSums()
     var i = 0
     var place = 0
     while true {
-        coarse.w[place] = sums.w
-        coarse.y[place] = sums.y
-        coarse.z[place] = sums.z
+        coarse.w[place] = checked.sums.w
+        coarse.y[place] = checked.sums.y
+        coarse.z[place] = checked.sums.z
         if place == coarse.count || coarse.isCancelled() { break }
         place &+= 1
         let next = place &* values.count / coarse.count
         while i < next {
-            let before = sums
-            let (w, x) = (Double(values.weights[i]), values.value(i))
-            sums.add(x, w)
-            isExact = isExact && sums.w - before.w == w && sums.w - w == before.w
-            isExact = isExact && sums.y - before.y == w * x && sums.y - w * x == before.y
-            isAscending = isAscending && sums.w > before.w
-            largest = max(largest, abs(sums.y))
+            checked.add(values.value(i), Double(values.weights[i]))
             i &+= 1
         }
     }
     let extent = max(abs(values.value(0)), abs(values.value(values.count &- 1)))
-    let noise = PenaltyPath.unit * (8 * largest + 16 * sums.w * extent)
-    return (isAscending, isExact ? 0 : noise)
-}
-
-/// The sums of w, w x and w x x, as the reference adds them up.
-struct RunningSums {
-    var w = 0.0
-    var y = 0.0
-    var z = 0.0
-
-    @inline(__always)
-    mutating func add(_ x: Double, _ weight: Double) {
-        w = weight + w
-        y = weight * x + y
-        z = weight * x * x + z
-    }
+    let isExact = checked.isExactW && checked.isExactY
+    return (checked.isAscending, isExact ? 0 : checked.noiseOfY + checked.noiseOfW(extent))
 }
 
 /// The rows of `PenaltyRows`, of which those are kept that are still needed.
@@ -137,8 +121,6 @@ struct PenaltyWindow {
     /// The position in place 0, and the last one whose sums are known.
     var first = 0
     var filled = 0
-    /// The penalised cost of the whole, where `solve` did not fail.
-    var cost = 0.0
 
     init(
         _ values: StreamedValues, _ memory: UnsafeMutablePointer<Double>, _ starts: UnsafeMutablePointer<Int32>,
@@ -150,9 +132,13 @@ struct PenaltyWindow {
     @inline(__always)
     var rows: PenaltyRows { PenaltyRows(values.count, memory, first, starts, cancelled) }
 
-    /// As `PenaltyRows.solve`, with the cost.
+    /// The penalised cost of the whole, after `solve`.
+    @inline(__always)
+    var cost: Double { rows.f[values.count] }
+
+    /// As `PenaltyRows.solve`.
     @inline(never)
-    mutating func solve(_ penalty: Double) -> (clusters: Int, cost: Double) {
+    mutating func solve(_ penalty: Double) -> Int {
         first = 0
         filled = 0
         (rows.w[0], rows.y[0], rows.z[0], rows.f[0]) = (0, 0, 0, 0)
@@ -165,10 +151,9 @@ struct PenaltyWindow {
             let last = rows.argmin(end, from, known, penalty)
             rows.fill(known &+ 1, end, from, last, penalty)
             known = end
-            if rows.isCancelled() { return (0, 0) }
+            if rows.isCancelled() { return 0 }
         }
-        cost = rows.f[values.count]
-        return (rows.clusterCount, cost)
+        return rows.clusterCount
     }
 
     /// Forgets the positions before `position`.

@@ -1,6 +1,9 @@
 import CompressionKernels
 import CompressionKernelsV3
 
+/// A sum of all weights would not notice one of less than this share of it.
+let lostShare = 0x1p-51
+
 /// The most distinct values the solver takes.
 let distinctValueLimit = 1 << 30
 
@@ -63,7 +66,7 @@ private func leaveOutLostWeights(
 ) -> Int {
     var total = 0.0
     for i in 0..<count { total += weights[i] }
-    let least = total * 0x1p-51
+    let least = total * lostShare
     var kept = 0
     for i in 0..<count where weights[i] >= least { kept += 1 }
     guard kept >= limit, kept < pulling else { return pulling }

@@ -30,7 +30,8 @@ extension Float {
         _ pool: WorkPool, _ operation: String, centroids: UnsafeMutablePointer<Double>,
         thresholds: UnsafeMutablePointer<Float>
     ) throws(CompressionError) -> StreamedClusters {
-        guard count >= leastCount, count <= distinctValueLimit, limit >= 4 else { return .undecided }
+        let canStream = variant(CompressionKernels.canStreamKMeans1D, CompressionKernelsV3.canStreamKMeans1D)
+        guard count >= leastCount, count <= distinctValueLimit, canStream(count, limit) else { return .undecided }
         let sorted = try SortedKeys<UInt32>(values, count, numbered: true, pool, operation)
         guard let bits = sorted.numberPlaces else { return .undecided }
         let keys = sorted.keys.pointer
@@ -45,7 +46,7 @@ extension Float {
         try pool.checkCancellation(operation)
         let weights = UnsafeMutableRawPointer(bits).bindMemory(to: Float.self, capacity: count)
         let (pulling, distinct) = keepPulling(keys, weights, count)
-        guard distinct >= 256, distinct >= 8 * limit else { return .undecided }
+        guard canStream(distinct, limit) else { return .undecided }
         let bytes = variant(
             CompressionKernels.streamedKMeans1DScratchBytes, CompressionKernelsV3.streamedKMeans1DScratchBytes)(
                 pulling, limit)
@@ -72,7 +73,7 @@ extension Float {
     ) -> (pulling: Int, distinct: Int) {
         var total = 0.0
         for i in 0..<count { total += Double(weights[i]) }
-        let least = max(total * 0x1p-51, .leastNonzeroMagnitude)
+        let least = max(total * lostShare, .leastNonzeroMagnitude)
         var (kept, distinct) = (0, 0)
         for i in 0..<count where Double(weights[i]) >= least {
             if kept == 0 || keys[kept - 1] != keys[i] { distinct += 1 }

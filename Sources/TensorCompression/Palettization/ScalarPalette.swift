@@ -77,10 +77,7 @@ extension PaletteTask {
         case .merged(let distinct): return .merged(distinct)
         case .undecided: return .undecided
         case .done:
-            pool.forEachPiece(count) { start, end in
-                variant(CompressionKernels.findIntervals, CompressionKernelsV3.findIntervals)(
-                    values + start, end - start, table, entries - 1, codes + start)
-            }
+            Float.findCodes(values, count, table, entries, pool, codes)
             return .done
         }
     }

@@ -25,7 +25,7 @@ struct SortedKeys<Key: SortKey>: ~Copyable {
     let keys: Scratch<Key>
     /// Free for the caller to use. With numbers, this and the keys have a place more than there are keys.
     let spare: Scratch<Key>
-    let numbers: Scratch<UInt32>?
+    private let numbers: Scratch<UInt32>?
     var numberPlaces: UnsafeMutablePointer<UInt32>? {
         switch numbers {
         case .none: nil
@@ -161,9 +161,17 @@ extension Float {
             let first = Int(firstIndex[cluster])
             table[cluster - 1] = first < distinct.count ? Float(distinct.values.pointer[first]) : .nan
         }
+        findCodes(values, count, table, clusters, pool, codes)
+    }
+
+    /// - thresholds: the least value of each cluster but the first.
+    static func findCodes(
+        _ values: UnsafePointer<Float>, _ count: Int, _ thresholds: UnsafePointer<Float>, _ clusters: Int,
+        _ pool: WorkPool, _ codes: UnsafeMutablePointer<UInt8>
+    ) {
         pool.forEachPiece(count) { start, end in
             variant(CompressionKernels.findIntervals, CompressionKernelsV3.findIntervals)(
-                values + start, end - start, table, clusters - 1, codes + start)
+                values + start, end - start, thresholds, clusters - 1, codes + start)
         }
     }
 }

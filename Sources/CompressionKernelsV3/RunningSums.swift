@@ -1,0 +1,1 @@
+../CompressionKernels/KMeans/RunningSums.swift
